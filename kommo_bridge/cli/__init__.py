@@ -1,0 +1,1 @@
+"""The operator's commands: `flask integrations`, `flask token`, `flask widget`."""

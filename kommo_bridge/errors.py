@@ -1,0 +1,135 @@
+"""Every error of ours, as one tree.
+
+    BridgeError
+    ├── SettingsError              a setting is missing or wrong; stops the start
+    ├── RefusedRequest             a widget request is not accepted; carries code and HTTP status
+    │   ├── InvalidRequest         400: the body cannot be read, a field is missing, wrong or too long
+    │   ├── InvalidReturnUrl       400: the return URL is not the verified account's own
+    │   ├── InvalidToken           401: the caller learns no more than that; the log names the reason
+    │   ├── RateLimited            429: too many widget requests of one integration
+    │   └── QueueUnavailable       503: Redis cannot take the job
+    ├── IntegrationError           a command about an integration cannot be carried out
+    ├── PartnerError               a partner failed: permanent or not, and when to try again
+    │   ├── AssistantError         the AI
+    │   └── KommoError             Kommo
+    └── ArchiveError               the widget archive breaks a rule of Kommo
+
+No message holds a token, a secret or a customer's words: all of them may reach a log.
+"""
+
+from http import HTTPStatus
+from typing import ClassVar
+
+
+class BridgeError(Exception):
+    """Base of all errors of ours."""
+
+
+class SettingsError(BridgeError):
+    """A setting is missing or wrong. The message names the variable and what to do."""
+
+
+class RefusedRequest(BridgeError):
+    """A widget request that is not accepted. The message is one plain sentence for the caller.
+
+    `reason` is for our log alone; `retry_after_seconds` becomes the `Retry-After` header.
+    """
+
+    code: ClassVar[str] = "invalid_request"
+    status: ClassVar[HTTPStatus] = HTTPStatus.BAD_REQUEST
+
+    def __init__(
+        self, message: str, *, reason: str = "", retry_after_seconds: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.reason = reason or message
+        self.retry_after_seconds = retry_after_seconds
+
+
+class InvalidRequest(RefusedRequest):
+    """The body cannot be read, or a field is missing, of the wrong type or too long."""
+
+
+class InvalidReturnUrl(RefusedRequest):
+    """The return URL is not a continue URL on the verified account's own host."""
+
+    code = "invalid_return_url"
+
+
+class InvalidToken(RefusedRequest):
+    """The bot token proves nothing. Built with the reason, which the caller never learns."""
+
+    code = "invalid_token"
+    status = HTTPStatus.UNAUTHORIZED
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("The token is missing or not valid.", reason=reason)
+
+
+class RateLimited(RefusedRequest):
+    """More widget requests than `RATE_LIMIT` allows for this integration."""
+
+    code = "rate_limited"
+    status = HTTPStatus.TOO_MANY_REQUESTS
+
+
+class QueueUnavailable(RefusedRequest):
+    """Redis is away, slow or full: the job could not be queued."""
+
+    code = "queue_unavailable"
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+
+
+class IntegrationError(BridgeError):
+    """A command about an integration cannot be carried out. The message says what to do."""
+
+
+class PartnerError(BridgeError):
+    """A partner failed.
+
+    Args:
+        message: What happened, without contents.
+        permanent: True when trying again cannot help.
+        retry_after_seconds: What the partner asked us to wait, if it did.
+    """
+
+    def __init__(
+        self, message: str, *, permanent: bool, retry_after_seconds: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.permanent = permanent
+        self.retry_after_seconds = retry_after_seconds
+
+
+class AssistantError(PartnerError):
+    """The AI gave no reply."""
+
+
+class KommoError(PartnerError):
+    """Kommo did not accept a call.
+
+    Args:
+        status: The HTTP status, or None when there was no answer.
+        arrived: False when Kommo surely did not take the call, True when it may have.
+        codes: The error codes of Kommo's `validation-errors`, for the log.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        permanent: bool,
+        status: int | None = None,
+        arrived: bool = False,
+        codes: tuple[str, ...] = (),
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(message, permanent=permanent, retry_after_seconds=retry_after_seconds)
+        self.status = status
+        self.arrived = arrived
+        self.codes = codes
+
+
+class ArchiveError(BridgeError):
+    """The widget archive breaks a rule of Kommo. The message names the file and the rule."""
