@@ -1,0 +1,377 @@
+"""The integrations: who may speak to us, with which secrets, answered how.
+
+One row per integration and account, in SQLite. Secrets are encrypted at rest with a key derived
+from `SECRET_KEY`, decrypted only into an Integration in memory and never printed. The store knows
+neither Flask nor the environment and serves web, job and command line alike; each thread has a
+connection of its own.
+"""
+
+import base64
+import sqlite3
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from cryptography.fernet import Fernet, InvalidToken
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from sqlite_utils import Database, Migrations
+
+from kommo_bridge.errors import IntegrationError, SettingsError
+
+TABLE = "integrations"
+KEY = ("integration_id", "subdomain")
+SECRETS = ("secret_key", "previous_secret_key", "access_token", "ai_api_key")
+DOMAINS = ("kommo.com", "amocrm.com", "amocrm.ru")
+BUSY_TIMEOUT_SECONDS = 5.0
+
+migrations = Migrations("kommo_bridge")
+
+
+@migrations()
+def m001_create_integrations(db: Database) -> None:
+    """The first shape of the table."""
+    columns: dict[str, Any] = {
+        "integration_id": str,
+        "subdomain": str,
+        "account_id": int,
+        "domain": str,
+        "name": str,
+        "secret_key": str,
+        "previous_secret_key": str,
+        "access_token": str,
+        "instructions": str,
+        "model": str,
+        "temperature": float,
+        "history": int,
+        "fallback_text": str,
+        "no_text_text": str,
+        "delivery": str,
+        "ai_api_key": str,
+        "ai_base_url": str,
+        "enabled": int,
+        "created_at": str,
+        "updated_at": str,
+    }
+    db.table(TABLE).create(columns, pk=KEY, not_null=set(KEY))  # type: ignore[union-attr]
+
+
+@dataclass(frozen=True)
+class Integration:
+    """One integration in one account, and how its customers are answered.
+
+    Attributes:
+        integration_id: Kommo's integration id (`client_uuid` of the bot token), in lower case.
+        subdomain, domain: The account's host is `{subdomain}.{domain}`.
+        account_id: The account's number; None until the first verified request binds it.
+        secret_key, previous_secret_key: Either one verifies a bot token (rotation).
+        access_token: The long-lived token that continues the Salesbot.
+        instructions: What the assistant is told about the business.
+        model, temperature: None takes `OPENAI_MODEL` and the model's own default.
+        history: How many turns of a conversation are remembered.
+        fallback_text, no_text_text: Sent when the AI failed; when there was no text to answer.
+        delivery: `json` or `show`, for requests that do not say.
+        ai_api_key, ai_base_url: An AI of the integration's own.
+    """
+
+    integration_id: str
+    subdomain: str
+    account_id: int | None = None
+    domain: str = "kommo.com"
+    name: str = ""
+    secret_key: str = field(default="", repr=False)
+    previous_secret_key: str = field(default="", repr=False)
+    access_token: str = field(default="", repr=False)
+    instructions: str = ""
+    model: str | None = None
+    temperature: float | None = None
+    history: int = 20
+    fallback_text: str = (
+        "Sorry, I cannot answer right now. A colleague will get back to you as soon as possible."
+    )
+    no_text_text: str = "I can only read text so far. Could you please write it to me?"
+    delivery: str = "json"
+    ai_api_key: str = field(default="", repr=False)
+    ai_base_url: str | None = None
+    enabled: bool = True
+
+    @property
+    def host(self) -> str:
+        """The account's own host, the only one that its access token is sent to."""
+        return f"{self.subdomain}.{self.domain}"
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The secrets that may have signed a bot token, none when disabled."""
+        return (self.secret_key, self.previous_secret_key) if self.enabled else ()
+
+
+class IntegrationStore:
+    """The integrations in one SQLite file; safe from several threads and processes.
+
+    Args:
+        path: The database file; its folder is made when missing.
+        secret_key: `SECRET_KEY`, from which the key of the encrypted columns is derived.
+    """
+
+    def __init__(self, path: Path, secret_key: str) -> None:
+        self._path = path
+        self._cipher = _cipher(secret_key)
+        self._local = threading.local()
+
+    def migrate(self) -> None:
+        """Create the file when missing and bring its tables up to date.
+
+        Raises:
+            SettingsError: `DATABASE_PATH` cannot be written.
+        """
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            # The journal mode stays with the file: writers then never block readers.
+            self._db.enable_wal()
+            with self._db.conn:
+                self._db.conn.execute("BEGIN IMMEDIATE")  # one process migrates at a time
+                migrations.apply(self._db)
+        except (OSError, sqlite3.Error) as error:
+            raise SettingsError(
+                f"DATABASE_PATH {self._path} cannot be opened for writing: {error}"
+            ) from error
+
+    def find(
+        self, integration_id: str, account_id: int, subdomain: str
+    ) -> Integration | None:
+        """The integration that claims speak of, or None.
+
+        A bound account id must agree, and so must the subdomain: a renamed account is told to the
+        log as unknown until `flask integrations set` names it anew.
+        """
+        found = self._where(
+            "integration_id = ? and subdomain = ? and (account_id is null or account_id = ?)",
+            (integration_id.lower(), subdomain.lower(), account_id),
+        )
+        return found[0] if found else None
+
+    def get(self, name: str) -> Integration:
+        """The integration an operator names: by subdomain, or `subdomain/integration-id`.
+
+        Raises:
+            IntegrationError: None or more than one has this name.
+        """
+        subdomain, _, integration_id = name.lower().partition("/")
+        found = self._where(
+            "subdomain = ? and integration_id like ? || '%'", (subdomain, integration_id)
+        )
+        if not found:
+            raise IntegrationError(
+                f"There is no integration {name!r}. See `flask integrations list`."
+            )
+        if len(found) > 1:
+            names = ", ".join(f"{item.subdomain}/{item.integration_id}" for item in found)
+            raise IntegrationError(f"{name!r} names several integrations: say one of {names}.")
+        return found[0]
+
+    def all(self) -> list[Integration]:
+        """All integrations, by subdomain."""
+        return self._where("1 order by subdomain, integration_id", ())
+
+    def count(self) -> int:
+        """How many integrations there are; fails when the store cannot be read."""
+        return int(self._db.conn.execute(f"select count(*) from {TABLE}").fetchone()[0])  # noqa: S608
+
+    def add(self, integration: Integration) -> None:
+        """Add one.
+
+        Raises:
+            IntegrationError: It is not complete or not valid, or exists already.
+        """
+        check_integration(integration)
+        try:
+            with self._db.atomic():
+                self._table.insert({**self._row(integration), "created_at": _now()})
+        except sqlite3.IntegrityError as error:
+            raise IntegrationError(
+                f"{integration.subdomain} has this integration already. "
+                f"Use `flask integrations set {integration.subdomain} KEY=VALUE`."
+            ) from error
+
+    def save(self, integration: Integration) -> None:
+        """Add or replace one.
+
+        Raises:
+            IntegrationError: It is not complete or not valid.
+        """
+        check_integration(integration)
+        with self._db.atomic():
+            self._table.upsert(self._row(integration), pk=KEY)
+
+    def rename(self, integration: Integration, changed: Integration) -> None:
+        """Save `changed` in place of `integration`, also when its key columns differ."""
+        check_integration(changed)
+        with self._db.atomic():
+            self._table.delete((integration.integration_id, integration.subdomain))
+            self._table.insert({**self._row(changed), "created_at": _now()})
+
+    def remove(self, integration: Integration) -> None:
+        """Forget one, its secrets included."""
+        with self._db.atomic():
+            self._table.delete((integration.integration_id, integration.subdomain))
+
+    def bind_account(self, integration: Integration, account_id: int) -> None:
+        """Keep the account id that the first verified request named."""
+        with self._db.atomic():
+            self._db.execute(
+                f"update {TABLE} set account_id = ?, updated_at = ? "  # noqa: S608
+                "where integration_id = ? and subdomain = ? and account_id is null",
+                (account_id, _now(), integration.integration_id, integration.subdomain),
+            )
+
+    def fill(self, items: Iterable[Mapping[str, Any]]) -> int:
+        """Add or update from the objects that `export` prints; returns how many.
+
+        Fields that an object does not name keep their stored value. All or nothing is stored.
+
+        Raises:
+            IntegrationError: An object is not complete or not valid; nothing is stored.
+        """
+        integrations = [self._merged(item) for item in items]
+        for integration in integrations:
+            check_integration(integration)
+        with self._db.atomic():
+            for integration in integrations:
+                self._table.upsert(self._row(integration), pk=KEY)
+        return len(integrations)
+
+    def _merged(self, item: Mapping[str, Any]) -> Integration:
+        given = from_mapping(item)
+        stored = self._where(
+            "integration_id = ? and subdomain = ?", (given.integration_id, given.subdomain)
+        )
+        if not stored:
+            return given
+        return replace(stored[0], **{name: getattr(given, name) for name in item})
+
+    def _where(self, condition: str, values: tuple[Any, ...]) -> list[Integration]:
+        cursor = self._db.conn.execute(f"select * from {TABLE} where {condition}", values)  # noqa: S608
+        names = [column[0] for column in cursor.description]
+        return [self._integration(dict(zip(names, row, strict=True))) for row in cursor]
+
+    @property
+    def _db(self) -> Database:
+        """This thread's own connection."""
+        if not hasattr(self._local, "db"):
+            connection = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT_SECONDS)
+            connection.execute("pragma synchronous = normal")
+            self._local.db = Database(connection)
+        return self._local.db  # type: ignore[no-any-return]
+
+    @property
+    def _table(self) -> Any:
+        return self._db.table(TABLE)
+
+    def _row(self, integration: Integration) -> dict[str, Any]:
+        row: dict[str, Any] = {
+            item.name: getattr(integration, item.name) for item in fields(Integration)
+        }
+        for name in SECRETS:
+            row[name] = self._cipher.encrypt(row[name].encode()).decode() if row[name] else ""
+        return {**row, "updated_at": _now()}
+
+    def _integration(self, row: dict[str, Any]) -> Integration:
+        known = {item.name: row[item.name] for item in fields(Integration) if item.name in row}
+        for name in SECRETS:
+            known[name] = self._decrypt(known[name])
+        return Integration(**{**known, "enabled": bool(known["enabled"])})
+
+    def _decrypt(self, text: str) -> str:
+        try:
+            return self._cipher.decrypt(text).decode() if text else ""
+        except InvalidToken as error:
+            raise SettingsError(
+                "SECRET_KEY is not the one that the stored secrets were encrypted with."
+            ) from error
+
+
+def from_mapping(item: Mapping[str, Any]) -> Integration:
+    """One integration from a JSON object, types checked.
+
+    Raises:
+        IntegrationError: A key is unknown, a value of the wrong type, or a key column is missing.
+    """
+    if not isinstance(item, Mapping):
+        raise IntegrationError("Each integration must be a JSON object.")
+    known = {entry.name for entry in fields(Integration)}
+    if unknown := sorted(set(item) - known):
+        raise IntegrationError(f"Unknown field {unknown[0]!r}. Known are {', '.join(sorted(known))}.")
+    for name in KEY:
+        if not isinstance(item.get(name), str) or not item[name]:
+            raise IntegrationError(f"The field {name!r} is missing.")
+    values = {name: _typed(name, value) for name, value in item.items()}
+    return Integration(**{**values, **{name: values[name].lower() for name in KEY}})
+
+
+def check_integration(integration: Integration) -> None:
+    """Refuse what could never work.
+
+    Raises:
+        IntegrationError: Naming the field and what it should be.
+    """
+    label = integration.subdomain
+    if not label.isascii() or not label.replace("-", "").isalnum() or len(label) > 63:  # noqa: PLR2004
+        raise IntegrationError("subdomain must be the first label of the account's host: acme")
+    if integration.domain not in DOMAINS:
+        raise IntegrationError(f"domain must be one of {', '.join(DOMAINS)}")
+    if not integration.secret_key:
+        raise IntegrationError("secret_key must not be empty: it proves that Kommo is speaking")
+    if integration.delivery not in ("json", "show"):
+        raise IntegrationError("delivery must be json or show")
+    if integration.temperature is not None and not 0 <= integration.temperature <= 2:  # noqa: PLR2004
+        raise IntegrationError("temperature must be a number from 0 to 2")
+    if not 0 <= integration.history <= 200:  # noqa: PLR2004
+        raise IntegrationError("history must be a whole number from 0 to 200")
+    if not integration.fallback_text.strip() or not integration.no_text_text.strip():
+        raise IntegrationError("fallback_text and no_text_text must not be empty")
+    for name in (*SECRETS, *KEY):
+        value = getattr(integration, name)
+        if value and (not value.isascii() or not value.isprintable() or " " in value):
+            raise IntegrationError(f"{name} holds characters that it cannot have")
+
+
+TEXT_OR_NONE = ("model", "ai_base_url")
+
+
+def _typed(name: str, value: Any) -> Any:
+    """One value as the type of its field; text is read where a command line gave it."""
+    try:
+        if value is None and name in ("account_id", "temperature", *TEXT_OR_NONE):
+            return None
+        if name == "enabled":
+            return _boolean(value)
+        if name in ("account_id", "history"):
+            return None if value == "" else int(value)
+        if name == "temperature":
+            return None if value == "" else float(value)
+    except (TypeError, ValueError):
+        raise IntegrationError(f"{name} must be a number") from None
+    if not isinstance(value, str):
+        raise IntegrationError(f"{name} must be text")
+    return value or None if name in TEXT_OR_NONE else value
+
+
+def _boolean(value: Any) -> bool:
+    known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    if str(value).lower() not in known:
+        raise IntegrationError("enabled must be true or false")
+    return known[str(value).lower()]
+
+
+def _cipher(secret_key: str) -> Fernet:
+    # https://cryptography.io/en/latest/fernet/: a Fernet key is 32 bytes in URL-safe base64.
+    derive = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"kommo_bridge integrations")
+    return Fernet(base64.urlsafe_b64encode(derive.derive(secret_key.encode())))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,165 @@
+"""Who speaks: the bot token of a widget request, verified, as BotClaims.
+
+Rules: https://developers.kommo.com/docs/private-chatbot-integration (the token's fields) and the
+vendor's SDK, amocrm/amocrm-api-php `parseBotDisposableToken` (HS512 with the integration's secret
+key as plain text). Nothing that an unverified token says ever leaves this module, except to the
+`secrets_for` that chooses the key.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import jwt
+
+from kommo_bridge.errors import InvalidToken
+
+ALGORITHMS = ("HS512", "HS256")
+LEEWAY_SECONDS = 60
+MAX_TOKEN_CHARACTERS = 8192
+MAX_ID = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class BotClaims:
+    """The verified content of a bot token; names are Kommo's own.
+
+    Attributes:
+        client_uuid: The integration id.
+        account_id: The account's number; 0 in test tokens of an account not known yet.
+        subdomain: The first label of the account's host, in lower case.
+        entity_type: "1" contact, "2" lead, "12" customer.
+        entity_id: The number of that entity.
+        expires_at: Seconds since the epoch.
+    """
+
+    client_uuid: str
+    account_id: int
+    subdomain: str
+    entity_type: str
+    entity_id: int
+    expires_at: float
+
+
+SecretsFor = Callable[[BotClaims], Iterable[str]]
+
+
+def verify_bot_token(token: object, secrets_for: SecretsFor) -> BotClaims:
+    """Verify a bot token and return its claims.
+
+    Args:
+        token: What stood in the body's `token`; anything but a JWT is refused.
+        secrets_for: Gives the secrets that may have signed it (current, previous), none when the
+            claims, unverified at that moment, name no integration of ours.
+
+    Raises:
+        InvalidToken: With the reason for the log.
+    """
+    if not isinstance(token, str) or not token:
+        raise InvalidToken("no token")
+    if len(token) > MAX_TOKEN_CHARACTERS:
+        raise InvalidToken("token too long")
+    unverified = _claims(_decode_unverified(token))
+    secrets = [secret for secret in secrets_for(unverified) if secret]
+    if not secrets:
+        raise InvalidToken("unknown or disabled integration")
+    verified = _claims(_decode_with_any(token, secrets))
+    if verified != unverified:
+        raise InvalidToken("claims differ")
+    return verified
+
+
+def sign_bot_token(claims: dict[str, Any], secret: str, algorithm: str = "HS512") -> str:
+    """Sign claims as Kommo does, for test tokens."""
+    return jwt.encode(claims, secret, algorithm=algorithm)
+
+
+def _decode_unverified(token: str) -> dict[str, Any]:
+    try:
+        return dict(jwt.decode(token, options={"verify_signature": False}))
+    except (jwt.InvalidTokenError, ValueError, RecursionError) as error:
+        raise InvalidToken("not a JWT") from error
+
+
+def _decode_with_any(token: str, secrets: Iterable[str]) -> dict[str, Any]:
+    """Decode with the first secret whose signature fits."""
+    for secret in secrets:
+        try:
+            return _decode(token, secret)
+        except jwt.InvalidSignatureError:
+            continue
+    raise InvalidToken("signature does not fit")
+
+
+def _decode(token: str, secret: str) -> dict[str, Any]:
+    # `aud` is the receiver's own host and breaks behind changed hosts; `iat` says nothing that
+    # `nbf` and `exp` do not; `jti` is absent in every token seen.
+    try:
+        claims = jwt.decode(
+            token,
+            secret,
+            algorithms=list(ALGORITHMS),
+            leeway=LEEWAY_SECONDS,
+            options={
+                "require": ["exp"],
+                "verify_aud": False,
+                "verify_iat": False,
+                "verify_iss": False,
+                "verify_sub": False,
+                "verify_jti": False,
+            },
+        )
+    except jwt.InvalidSignatureError:
+        raise
+    except (jwt.InvalidTokenError, ValueError, TypeError, OverflowError) as error:
+        raise InvalidToken(_reason(error)) from error
+    return dict(claims)
+
+
+def _reason(error: Exception) -> str:
+    reasons = {
+        jwt.ExpiredSignatureError: "expired",
+        jwt.ImmatureSignatureError: "not valid yet",
+        jwt.InvalidAlgorithmError: "other algorithm",
+        jwt.MissingRequiredClaimError: "a claim is missing",
+    }
+    return reasons.get(type(error), f"not accepted ({type(error).__name__})")
+
+
+def _claims(raw: dict[str, Any]) -> BotClaims:
+    # The documentation writes client_uid, captures and the vendor's SDK client_uuid.
+    return BotClaims(
+        client_uuid=_text(raw, "client_uuid" if "client_uuid" in raw else "client_uid").lower(),
+        account_id=_id(raw, "account_id"),
+        subdomain=_text(raw, "subdomain").lower(),
+        entity_type=str(_id(raw, "entity_type")),
+        entity_id=_id(raw, "entity_id"),
+        expires_at=_moment(raw, "exp"),
+    )
+
+
+def _text(raw: dict[str, Any], name: str) -> str:
+    value = raw.get(name)
+    if not isinstance(value, str) or not value or len(value) > 255:  # noqa: PLR2004
+        raise InvalidToken(f"claim {name} is missing or wrong")
+    return value
+
+
+def _id(raw: dict[str, Any], name: str) -> int:
+    """A whole number, also as a string of digits, as Kommo writes `entity_type`."""
+    value = raw.get(name)
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:  # noqa: PLR2004
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_ID:
+        raise InvalidToken(f"claim {name} is missing or wrong")
+    return value
+
+
+def _moment(raw: dict[str, Any], name: str) -> float:
+    value = raw.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidToken(f"claim {name} is missing or wrong")
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise InvalidToken(f"claim {name} is missing or wrong") from error
