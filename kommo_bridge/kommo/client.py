@@ -1,0 +1,207 @@
+"""The only HTTP to Kommo.
+
+The access token goes to the URL it is called with and nowhere else: redirects are not followed,
+no proxy or netrc of the environment is used, and every call has a total deadline and a largest
+answer. Which answers are final is decided here and nowhere else.
+"""
+
+import io
+import socket
+import threading
+from http import HTTPStatus
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import NewConnectionError
+
+from kommo_bridge.deadlines import count_bytes, seconds_left, total_limit
+from kommo_bridge.errors import KommoError
+from kommo_bridge.kommo.continuation import Continuation
+
+CONNECT_TIMEOUT_SECONDS = 4.0
+READ_TIMEOUT_SECONDS = 8.0
+TOTAL_SECONDS = 12.0
+MAX_ANSWER_BYTES = 64 * 1024
+MAX_RETRY_AFTER_SECONDS = 3600
+MAX_CODES = 10
+
+
+class KommoClient:
+    """Calls Kommo; one warm connection pool per thread."""
+
+    def __init__(self) -> None:
+        self._local = threading.local()
+
+    def continue_salesbot(
+        self, return_url: str, continuation: Continuation, access_token: str
+    ) -> None:
+        """Wake the Salesbot that waits at `return_url`. Any 2xx means accepted, not delivered.
+
+        https://developers.kommo.com/reference/salesbot-widget-block-execution-confirmation
+
+        Raises:
+            KommoError: It was not accepted; `status` tells why, `arrived` whether Kommo may have
+                taken the call all the same.
+        """
+        headers = {"Authorization": f"Bearer {access_token}"}
+        try:
+            with total_limit(TOTAL_SECONDS, MAX_ANSWER_BYTES):
+                answer = self._session.post(
+                    return_url,
+                    json=continuation.body(),
+                    headers=headers,
+                    timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS),
+                    allow_redirects=False,
+                )
+        except (requests.RequestException, OSError) as error:
+            raise KommoError(
+                f"no answer from Kommo ({_kind(error)})",
+                permanent=False,
+                arrived=not _never_left(error),
+            ) from None  # the library's error text may hold the URL's query
+        if not answer.ok or answer.is_redirect:
+            raise _refusal(answer)
+
+    @property
+    def _session(self) -> requests.Session:
+        if not hasattr(self._local, "session"):
+            session = requests.Session()
+            session.trust_env = False
+            session.headers["User-Agent"] = "kommo_bridge"
+            for scheme in ("https://", "http://"):
+                session.mount(scheme, _LimitedAdapter(max_retries=0))
+            self._local.session = session
+        return self._local.session  # type: ignore[no-any-return]
+
+
+def _refusal(answer: requests.Response) -> KommoError:
+    """What an answer other than 2xx means."""
+    status = answer.status_code
+    transient = status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return KommoError(
+        f"Kommo answered {status}",
+        permanent=not transient,
+        status=status,
+        arrived=status >= HTTPStatus.INTERNAL_SERVER_ERROR,
+        codes=_validation_codes(answer),
+        retry_after_seconds=_retry_after(answer),
+    )
+
+
+def _retry_after(answer: requests.Response) -> float | None:
+    """Seconds of the header, or of `retry_after` in the body as one source has seen it."""
+    value: Any = answer.headers.get("Retry-After")
+    if value is None:
+        body = _json(answer)
+        value = body.get("retry_after") if isinstance(body, dict) else None
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        return None
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS) if seconds == seconds else None  # noqa: PLR0124
+
+
+def _validation_codes(answer: requests.Response) -> tuple[str, ...]:
+    """`TooLong`, `TooFew` and the like out of `validation-errors`."""
+    body = _json(answer)
+    groups = body.get("validation-errors") if isinstance(body, dict) else None
+    codes: list[str] = []
+    for group in groups if isinstance(groups, list) else []:
+        errors = group.get("errors") if isinstance(group, dict) else None
+        for error in errors if isinstance(errors, list) else []:
+            if isinstance(error, dict) and isinstance(error.get("code"), str):
+                codes.append(error["code"][:40])
+    return tuple(codes[:MAX_CODES])
+
+
+def _json(answer: requests.Response) -> Any:
+    try:
+        return answer.json()
+    except (ValueError, RecursionError):
+        return None
+
+
+def _kind(error: Exception) -> str:
+    """The innermost cause's class name: the texts may hold hosts and URLs."""
+    cause: BaseException = error
+    while cause.__cause__ or cause.__context__:
+        cause = cause.__cause__ or cause.__context__ or cause
+    return type(cause).__name__
+
+
+def _never_left(error: Exception) -> bool:
+    """True only when no connection was made, so that Kommo cannot have taken the call."""
+    if isinstance(error, requests.exceptions.ConnectTimeout | requests.exceptions.SSLError):
+        return True
+    reason = getattr(error.args[0] if error.args else None, "reason", None)
+    return isinstance(reason, NewConnectionError)
+
+
+class _LimitedReader(io.RawIOBase):
+    """A socket's raw reader that asks the thread's total limit before each read."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._raw: Any = sock.makefile("rb", buffering=0)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        timeout = self._socket.gettimeout()
+        self._socket.settimeout(seconds_left(timeout))
+        try:
+            count: int | None = self._raw.readinto(buffer)
+        finally:
+            self._socket.settimeout(timeout)
+        count_bytes(count or 0)
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _LimitedSocket:
+    """A connected socket whose reads are limited; everything else is the socket's own."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+
+    def makefile(self, *_args: Any, **_options: Any) -> io.BufferedReader:
+        return io.BufferedReader(_LimitedReader(self._socket))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._socket, name)
+
+
+class _LimitedHTTPConnection(HTTPConnection):
+    def connect(self) -> None:
+        super().connect()
+        self.sock = _LimitedSocket(self.sock)
+
+
+class _LimitedHTTPSConnection(HTTPSConnection):
+    def connect(self) -> None:
+        super().connect()
+        self.sock = _LimitedSocket(self.sock)
+
+
+class _LimitedHTTPPool(HTTPConnectionPool):
+    ConnectionCls = _LimitedHTTPConnection
+
+
+class _LimitedHTTPSPool(HTTPSConnectionPool):
+    ConnectionCls = _LimitedHTTPSConnection
+
+
+class _LimitedAdapter(HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {
+            "http": _LimitedHTTPPool,
+            "https": _LimitedHTTPSPool,
+        }

@@ -1,0 +1,82 @@
+"""Never faster than Kommo allows, per account, over all workers and machines.
+
+https://developers.kommo.com/docs/limitations: 7 requests per second, 429 above, and 403 on
+everything for an address that goes on. Each call books a slot in Redis (GCRA: one number per
+account, the time of the next free slot); Redis' own clock serves all machines.
+"""
+
+from redis import Redis
+
+from kommo_bridge.redis_client import PREFIX
+
+CALLS_PER_SECOND = 6
+MAX_BOOKED_WAIT_SECONDS = 2.0
+# How long after a 429 a 403 is read as Kommo's block rather than as a missing right.
+BLOCK_MEMORY_SECONDS = 3600
+
+# KEYS: next free slot, pause of the account, pause of all. ARGV: interval and longest wait in ms.
+# Returns the wait in ms; a wait longer than allowed is told, not booked.
+RESERVE = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local slot = math.max(now, tonumber(redis.call('GET', KEYS[1]) or 0))
+for i = 2, 3 do
+  local pause = redis.call('PTTL', KEYS[i])
+  if pause > 0 then slot = math.max(slot, now + pause) end
+end
+local wait = slot - now
+if wait <= tonumber(ARGV[2]) then
+  redis.call('SET', KEYS[1], slot + tonumber(ARGV[1]), 'PX', wait + 60000)
+end
+return wait
+"""
+
+
+class Pacer:
+    """Books Kommo calls per account host."""
+
+    def __init__(self, redis: "Redis[bytes]") -> None:
+        self._redis = redis
+        self._reserve = redis.register_script(RESERVE)
+
+    def reserve(self, host: str) -> tuple[float, bool]:
+        """Book the next free call to an account.
+
+        Returns:
+            The seconds to wait for it, and whether it is booked: a wait of more than
+            `MAX_BOOKED_WAIT_SECONDS` is not, so that no thread sleeps for long; ask again then.
+        """
+        milliseconds = int(
+            self._reserve(
+                keys=[self._slot(host), self._pause(host), self._pause("*")],
+                args=[-(-1000 // CALLS_PER_SECOND), int(MAX_BOOKED_WAIT_SECONDS * 1000)],
+            )
+        )
+        return milliseconds / 1000, milliseconds <= MAX_BOOKED_WAIT_SECONDS * 1000
+
+    def pause(self, host: str, seconds: float) -> None:
+        """After a 429: nobody calls this account for that long."""
+        with self._redis.pipeline() as pipeline:
+            pipeline.set(self._pause(host), "429", px=max(1, int(seconds * 1000)))
+            pipeline.set(self._limited(host), "1", ex=BLOCK_MEMORY_SECONDS)
+            pipeline.execute()
+
+    def pause_all(self, seconds: float) -> None:
+        """After Kommo blocked our address: nobody calls any account for that long."""
+        self._redis.set(self._pause("*"), "403", px=max(1, int(seconds * 1000)))
+
+    def was_limited(self, host: str) -> bool:
+        """Whether this account answered 429 within the last hour."""
+        return bool(self._redis.exists(self._limited(host)))
+
+    @staticmethod
+    def _slot(host: str) -> str:
+        return f"{PREFIX}pacing:{host}:slot"
+
+    @staticmethod
+    def _pause(host: str) -> str:
+        return f"{PREFIX}pacing:{host}:pause"
+
+    @staticmethod
+    def _limited(host: str) -> str:
+        return f"{PREFIX}pacing:{host}:limited"
