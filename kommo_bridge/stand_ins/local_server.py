@@ -21,7 +21,7 @@ from kommo_bridge.stand_ins.exchange import Answer, Request
 from kommo_bridge.stand_ins.faults import FaultOrders
 
 _RST_ON_CLOSE = struct.pack("ii", 1, 0)
-_POLL_SECONDS = 0.02
+_POLL_SECONDS = 0.01
 
 
 class LocalServer(ABC):

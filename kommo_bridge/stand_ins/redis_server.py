@@ -185,7 +185,7 @@ class RedisServer:
 
     def _last_words(self) -> str:
         lines = self.log_path.read_text(errors="replace").strip().splitlines()
-        return lines[-1] if lines else "(none)"
+        return " / ".join(lines[-2:]) or "(none)"
 
     def __enter__(self) -> Self:
         return self.start()
@@ -217,7 +217,7 @@ def _free_port() -> int:
 def _answers(port: int, process_id: int) -> bool:
     """Tell whether that very process answers: another Redis may hold the port."""
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+        with socket.create_connection(("127.0.0.1", port), timeout=0.2) as connection:
             connection.sendall(b"PING\r\nINFO server\r\nQUIT\r\n")
             said = b"".join(iter(lambda: connection.recv(65536), b""))
     except OSError:
