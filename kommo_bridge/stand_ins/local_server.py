@@ -50,7 +50,9 @@ class LocalServer(ABC):
         """Take note of a request before it meets a fault or is answered; optional."""
 
     def start(self) -> Self:
-        """Listen. Raises OSError when the port is taken."""
+        """Listen. Raises OSError when the port is taken, RuntimeError when started already."""
+        if self._http:
+            raise RuntimeError(f"{self!r} is started already.")
         self._stopping.clear()
         self._http = _HttpServer(self, self._port)
         self._port = self._http.server_port

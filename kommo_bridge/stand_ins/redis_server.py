@@ -106,8 +106,11 @@ class RedisServer:
         """Start and wait until the server answers.
 
         Raises:
-            RedisServerError: No binary, the given port is taken, or no answer in 10 seconds.
+            RedisServerError: Running already, no binary, the given port is taken, or no answer
+                in 10 seconds.
         """
+        if self._process:
+            raise RedisServerError("This redis-server runs already.")
         binary = find_redis_server()
         self.data_directory.mkdir(parents=True, exist_ok=True)
         ports = [self._port] if self._port else [_free_port() for _ in range(_PORT_ATTEMPTS)]

@@ -414,7 +414,9 @@ def test_waiting_ends_when_the_block_is_continued(kommo: StandInKommo, acme: Acc
     later = threading.Timer(0.1, continue_, [block])
     later.start()
 
+    started = time.monotonic()
     assert kommo.wait_for(block, timeout_seconds=5) == BODY
+    assert time.monotonic() - started < 2
     later.join()
 
 

@@ -3,7 +3,7 @@
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -315,6 +315,12 @@ def test_a_stopped_server_refuses_connections_and_starts_again_at_its_port(
         assert (server.url, client.get(url, timeout=2).status_code) == (url, 200)
 
 
+def test_a_started_server_is_not_started_again(server: Echo) -> None:
+    """The first listener would never be closed."""
+    with pytest.raises(RuntimeError, match="started already"):
+        server.start()
+
+
 def test_stopping_twice_does_no_harm() -> None:
     server = Echo().start()
 
@@ -326,8 +332,7 @@ def _handler_threads() -> list[threading.Thread]:
     return [one for one in threading.enumerate() if "process_request_thread" in one.name]
 
 
-def _wait_for(happened: object, seconds: float = 2.0) -> None:
-    assert callable(happened)
+def _wait_for(happened: Callable[[], bool], seconds: float = 2.0) -> None:
     deadline = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < deadline

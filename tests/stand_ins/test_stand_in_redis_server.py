@@ -180,6 +180,12 @@ def test_a_wrong_argument_is_told_with_the_servers_own_words(tmp_path: Path) -> 
         server.start()
 
 
+def test_a_running_server_is_not_started_again(server: RedisServer) -> None:
+    """The first process would never be stopped."""
+    with pytest.raises(RedisServerError, match="runs already"):
+        server.start()
+
+
 def test_the_port_is_unknown_before_the_first_start(tmp_path: Path) -> None:
     with pytest.raises(RedisServerError, match="start it first"):
         RedisServer(tmp_path).url  # noqa: B018
