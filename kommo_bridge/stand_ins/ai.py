@@ -1,0 +1,222 @@
+"""A stand-in for an OpenAI-compatible AI: strict about what it is asked, plain in what it says.
+
+It serves `POST /v1/chat/completions` and `GET /v1/models`; answers and errors have the shapes of
+https://platform.openai.com/docs/api-reference/chat and
+https://platform.openai.com/docs/guides/error-codes
+"""
+
+import itertools
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from kommo_bridge.stand_ins.exchange import Answer, Request, read_json
+from kommo_bridge.stand_ins.faults import Fault, Status
+from kommo_bridge.stand_ins.local_server import LocalServer
+
+Messages = list[dict[str, Any]]
+Reply = Callable[[Messages], str | dict[str, Any]]
+
+_ROLES = frozenset({"developer", "system", "user", "assistant", "tool"})
+_CHARACTERS_PER_TOKEN = 4
+_MEANINGS = {
+    400: ("invalid_request_error", None),
+    401: ("invalid_request_error", "invalid_api_key"),
+    403: ("invalid_request_error", "unsupported_country_region_territory"),
+    404: ("invalid_request_error", "model_not_found"),
+    429: ("requests", "rate_limit_exceeded"),
+}
+
+
+def openai_error(
+    status: int,
+    code: str | None = None,
+    message: str = "Ordered by a test.",
+    *,
+    headers: Mapping[str, str] | None = None,
+) -> Fault:
+    """Return the fault of an error in OpenAI's shape.
+
+    Args:
+        status: 401, 429, 500 and so on.
+        code: OpenAI's code, such as `insufficient_quota`; None takes the usual one of the status.
+        message: The sentence for humans.
+        headers: More headers, such as `Retry-After`.
+    """
+    return Status(status, _error(status, message, code=code), headers or {})
+
+
+def offline_reply(messages: Messages) -> str:
+    """Return the canned reply: the same words for the same last message of the customer."""
+    said = next((_text(one) for one in reversed(messages) if one["role"] == "user"), "")
+    return f'(offline stand-in) You wrote: "{said}". A real AI would answer you here.'
+
+
+class StandInAI(LocalServer):
+    """An OpenAI-compatible server.
+
+    Args:
+        reply: Gets the messages of a request; returns the reply's text, or a whole assistant
+            message as a dict (its `finish_reason`, when there, goes where it belongs).
+        api_key: The only bearer accepted; None accepts every request.
+        models: The only models known; None knows every one.
+        delay_seconds: How long the AI thinks; may be changed at any time.
+        port: 0 takes a free one.
+    """
+
+    def __init__(
+        self,
+        reply: Reply = offline_reply,
+        *,
+        api_key: str | None = None,
+        models: Sequence[str] | None = None,
+        delay_seconds: float = 0.0,
+        port: int = 0,
+    ) -> None:
+        super().__init__(port=port)
+        self.reply = reply
+        self.delay_seconds = delay_seconds
+        self._api_key = api_key
+        self._models = models
+        self._requests: list[Any] = []
+        self._answered = 0
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+
+    @property
+    def base_url(self) -> str:
+        """The OPENAI_BASE_URL of this server."""
+        return f"{self.url}/v1"
+
+    @property
+    def requests(self) -> list[Any]:
+        """The bodies of all requests for a completion so far, also of those that met a fault."""
+        with self._lock:
+            return list(self._requests)
+
+    @property
+    def count(self) -> int:
+        """How many completions were asked for."""
+        return len(self.requests)
+
+    @property
+    def answered(self) -> int:
+        """How many replies were made, and would have been billed."""
+        with self._lock:
+            return self._answered
+
+    def received(self, request: Request) -> None:
+        """Keep the body of a request for a completion; None when it is not JSON."""
+        if request.path == "/v1/chat/completions":
+            with self._lock:
+                self._requests.append(read_json(request.body))
+
+    def answer(self, request: Request) -> Answer:
+        """Route a request."""
+        if self._api_key is not None and request.bearer != self._api_key:
+            return _refusal(401, "Incorrect API key provided.")
+        match request.method, request.path:
+            case "POST", "/v1/chat/completions":
+                return self._complete(read_json(request.body))
+            case "GET", "/v1/models":
+                return Answer.json(200, self._model_list())
+            case _:
+                return _refusal(404, "Unknown request URL.", code="unknown_url")
+
+    def _complete(self, body: Any) -> Answer:
+        wrong = _complaint(body)
+        if wrong:
+            return _refusal(400, wrong)
+        model = body["model"]
+        if self._models is not None and model not in self._models:
+            return _refusal(404, f"The model `{model}` does not exist or you do not have access.")
+        self.pause(self.delay_seconds)
+        made = self.reply(body["messages"])
+        message = {"content": made} if isinstance(made, str) else dict(made)
+        with self._lock:
+            self._answered += 1
+        return Answer.json(200, self._completion(body, message), headers=self._request_id())
+
+    def _completion(self, body: dict[str, Any], message: dict[str, Any]) -> dict[str, Any]:
+        usual = "tool_calls" if message.get("tool_calls") else "stop"
+        reason = message.pop("finish_reason", usual)
+        whole = {"role": "assistant", "content": None, "refusal": None, **message}
+        return {
+            "id": f"chatcmpl-standin-{next(self._numbers)}",
+            "object": "chat.completion",
+            "created": int(time.time()),
+            "model": body["model"],
+            "choices": [{"index": 0, "message": whole, "logprobs": None, "finish_reason": reason}],
+            "usage": _usage(body["messages"], message),
+        }
+
+    def _model_list(self) -> dict[str, Any]:
+        names = self._models if self._models is not None else ("offline-stand-in",)
+        models = [
+            {"id": name, "object": "model", "created": 0, "owned_by": "stand-in"} for name in names
+        ]
+        return {"object": "list", "data": models}
+
+    def _request_id(self) -> dict[str, str]:
+        return {"x-request-id": f"req_standin_{next(self._numbers)}"}
+
+
+def _complaint(body: Any) -> str | None:
+    """Say what is wrong with the body of a request for a completion, or None."""
+    if not isinstance(body, dict):
+        return "We could not parse the JSON body of your request."
+    if not (isinstance(body.get("model"), str) and body["model"]):
+        return "you must provide a model parameter"
+    if body.get("stream"):
+        return "This stand-in does not stream."
+    messages = body.get("messages")
+    if not (isinstance(messages, list) and messages):
+        return "[] is too short - 'messages'"
+    complaints = (_message_complaint(index, one) for index, one in enumerate(messages))
+    return next((complaint for complaint in complaints if complaint), None)
+
+
+def _message_complaint(index: int, message: Any) -> str | None:
+    if not isinstance(message, dict):
+        return f"Invalid type for 'messages[{index}]': expected an object."
+    if message.get("role") not in _ROLES:
+        return f"Invalid value for 'messages[{index}].role'."
+    if message["role"] == "assistant" and message.get("tool_calls"):
+        return None  # the only kind of message that may do without content
+    if not _text(message).strip():
+        return f"Invalid value for 'messages[{index}].content': expected a non-empty text."
+    return None
+
+
+def _text(message: Mapping[str, Any]) -> str:
+    """Return the text of a message; parts other than text are shown by their kind."""
+    content = message.get("content")
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    known = (part for part in parts if isinstance(part, dict))
+    return " ".join(str(part.get("text") or part.get("type") or "") for part in known)
+
+
+def _usage(messages: Messages, reply: Mapping[str, Any]) -> dict[str, int]:
+    asked = sum(_tokens(_text(one)) for one in messages)
+    said = _tokens(_text(reply) or json.dumps(reply))
+    return {"prompt_tokens": asked, "completion_tokens": said, "total_tokens": asked + said}
+
+
+def _tokens(text: str) -> int:
+    return 1 + len(text) // _CHARACTERS_PER_TOKEN
+
+
+def _error(status: int, message: str, *, code: str | None = None) -> dict[str, object]:
+    kind, usual = _MEANINGS.get(status, ("server_error", None))
+    if code == "insufficient_quota":
+        kind = code
+    error = {"message": message, "type": kind, "param": None, "code": code or usual}
+    return {"error": error}
+
+
+def _refusal(status: int, message: str, *, code: str | None = None) -> Answer:
+    return Answer.json(status, _error(status, message, code=code))
