@@ -1,7 +1,7 @@
 """Render `logo.svg` to the six pictures of the widget: `python widgets/source/render_logos.py`.
 
-Every `<view id viewBox>` of the drawing is one picture, a pixel for a unit. resvg draws without fonts
-and without a browser, so the same drawing gives the same pixels on every machine.
+Every `<view id viewBox>` of the drawing is one picture, a pixel for a unit. resvg draws without
+fonts and without a browser, so the same drawing gives the same pixels on every machine.
 """
 
 import sys
