@@ -62,7 +62,7 @@ class Answer:
 class Answers:
     """The records of all answers."""
 
-    def __init__(self, redis: "Redis[bytes]") -> None:
+    def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._release = redis.register_script(RELEASE)
 
@@ -79,17 +79,17 @@ class Answers:
 
     def find(self, job_id: str) -> Answer | None:
         """The record of a job, or None when it has expired."""
-        fields = self._redis.hgetall(record_key(job_id))
+        fields: dict[Any, Any] = self._redis.hgetall(record_key(job_id))
         return _answer(fields) if fields.get(b"request") else None
 
-    def keep_outcome(self, answer: Answer, outcome: Outcome) -> Answer:
+    def keep_outcome(self, job_id: str, outcome: Outcome) -> Outcome:
         """Keep the outcome; when another worker was first, its outcome counts."""
-        key = record_key(answer.request.job_id)
+        key = record_key(job_id)
         with self._redis.pipeline() as pipeline:
             pipeline.hsetnx(key, "outcome", json.dumps(asdict(outcome)))
             pipeline.hget(key, "outcome")
             _, kept = pipeline.execute()
-        return replace(answer, outcome=_outcome(kept))
+        return _outcome(kept) or outcome
 
     def claim(self, job_id: str) -> str | None:
         """Take the right to send for `CLAIM_SECONDS`; None while another worker has it."""
@@ -101,13 +101,16 @@ class Answers:
         """Give the right to send back, if it is still ours."""
         self._release(keys=[claim_key(job_id)], args=[token])
 
-    def sending(self, job_id: str) -> Answer | None:
+    def sending(self, request: WidgetRequest) -> Answer:
         """Note, before the call leaves, that its outcome is not known; tell what was known."""
+        key = record_key(request.job_id)
         with self._redis.pipeline() as pipeline:
-            pipeline.hgetall(record_key(job_id))
-            pipeline.hset(record_key(job_id), "uncertain", "1")
-            fields, _ = pipeline.execute()
-        return _answer(fields) if fields.get(b"request") else None
+            pipeline.hsetnx(key, "request", request_text(request))
+            pipeline.hgetall(key)
+            pipeline.hset(key, "uncertain", "1")
+            pipeline.expire(key, kept_seconds(request))
+            _, fields, _, _ = pipeline.execute()
+        return _answer(fields)
 
     def not_sent(self, job_id: str) -> None:
         """The call surely did not arrive, and none before it: a 404 would mean what it says."""
@@ -128,7 +131,9 @@ class Answers:
 
     def due(self, now: float, count: int = 100) -> list[str]:
         """Job ids of open answers that nobody brought to an end in time, the oldest first."""
-        found = self._redis.zrange(OPEN_KEY, "-inf", str(now), byscore=True, offset=0, num=count)
+        found: list[Any] = self._redis.zrange(
+            OPEN_KEY, "-inf", str(now), byscore=True, offset=0, num=count
+        )
         return [job_id.decode() for job_id in found]
 
     def forget(self, job_id: str) -> None:
@@ -157,7 +162,7 @@ def kept_seconds(request: WidgetRequest) -> int:
     return min(max(left, MIN_KEPT_SECONDS), MAX_KEPT_SECONDS)
 
 
-def _answer(fields: dict[bytes, bytes]) -> Answer:
+def _answer(fields: dict[Any, Any]) -> Answer:
     request: dict[str, Any] = json.loads(fields[b"request"])
     return Answer(
         request=WidgetRequest.from_job(request),

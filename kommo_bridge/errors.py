@@ -3,9 +3,9 @@
     BridgeError
     ├── SettingsError              a setting is missing or wrong; stops the start
     ├── RefusedRequest             a widget request is not accepted; carries code and HTTP status
-    │   ├── InvalidRequest         400: the body cannot be read, a field is missing, wrong or too long
+    │   ├── InvalidRequest         400: the body cannot be read, a field is wrong or missing
     │   ├── InvalidReturnUrl       400: the return URL is not the verified account's own
-    │   ├── InvalidToken           401: the caller learns no more than that; the log names the reason
+    │   ├── InvalidToken           401: the caller learns no more; the log names the reason
     │   ├── RateLimited            429: too many widget requests of one integration
     │   └── QueueUnavailable       503: Redis cannot take the job
     ├── IntegrationError           a command about an integration cannot be carried out

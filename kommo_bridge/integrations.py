@@ -7,9 +7,10 @@ connection of its own.
 """
 
 import base64
+import re
 import sqlite3
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -56,7 +57,7 @@ def m001_create_integrations(db: Database) -> None:
         "created_at": str,
         "updated_at": str,
     }
-    db.table(TABLE).create(columns, pk=KEY, not_null=set(KEY))  # type: ignore[union-attr]
+    db.table(TABLE).create(columns, pk=KEY, not_null=set(KEY))
 
 
 @dataclass(frozen=True)
@@ -140,9 +141,7 @@ class IntegrationStore:
                 f"DATABASE_PATH {self._path} cannot be opened for writing: {error}"
             ) from error
 
-    def find(
-        self, integration_id: str, account_id: int, subdomain: str
-    ) -> Integration | None:
+    def find(self, integration_id: str, account_id: int, subdomain: str) -> Integration | None:
         """The integration that claims speak of, or None.
 
         A bound account id must agree, and so must the subdomain: a renamed account is told to the
@@ -304,7 +303,8 @@ def from_mapping(item: Mapping[str, Any]) -> Integration:
         raise IntegrationError("Each integration must be a JSON object.")
     known = {entry.name for entry in fields(Integration)}
     if unknown := sorted(set(item) - known):
-        raise IntegrationError(f"Unknown field {unknown[0]!r}. Known are {', '.join(sorted(known))}.")
+        names = ", ".join(sorted(known))
+        raise IntegrationError(f"Unknown field {unknown[0]!r}. Known are {names}.")
     for name in KEY:
         if not isinstance(item.get(name), str) or not item[name]:
             raise IntegrationError(f"The field {name!r} is missing.")
@@ -318,26 +318,44 @@ def check_integration(integration: Integration) -> None:
     Raises:
         IntegrationError: Naming the field and what it should be.
     """
-    label = integration.subdomain
-    if not label.isascii() or not label.replace("-", "").isalnum() or len(label) > 63:  # noqa: PLR2004
-        raise IntegrationError("subdomain must be the first label of the account's host: acme")
-    if integration.domain not in DOMAINS:
-        raise IntegrationError(f"domain must be one of {', '.join(DOMAINS)}")
-    if not integration.secret_key:
-        raise IntegrationError("secret_key must not be empty: it proves that Kommo is speaking")
-    if integration.delivery not in ("json", "show"):
-        raise IntegrationError("delivery must be json or show")
-    if integration.temperature is not None and not 0 <= integration.temperature <= 2:  # noqa: PLR2004
-        raise IntegrationError("temperature must be a number from 0 to 2")
-    if not 0 <= integration.history <= 200:  # noqa: PLR2004
-        raise IntegrationError("history must be a whole number from 0 to 200")
-    if not integration.fallback_text.strip() or not integration.no_text_text.strip():
-        raise IntegrationError("fallback_text and no_text_text must not be empty")
+    for fits, rule in RULES:
+        if not fits(integration):
+            raise IntegrationError(rule)
     for name in (*SECRETS, *KEY):
         value = getattr(integration, name)
         if value and (not value.isascii() or not value.isprintable() or " " in value):
             raise IntegrationError(f"{name} holds characters that it cannot have")
 
+
+RULES: tuple[tuple[Callable[[Integration], bool], str], ...] = (
+    (
+        lambda it: bool(re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", it.subdomain)),
+        "subdomain must be the first label of the account's host, such as acme",
+    ),
+    (lambda it: it.domain in DOMAINS, f"domain must be one of {', '.join(DOMAINS)}"),
+    (
+        lambda it: bool(it.secret_key),
+        "secret_key must not be empty: it proves that Kommo is speaking",
+    ),
+    (lambda it: it.delivery in ("json", "show"), "delivery must be json or show"),
+    (
+        lambda it: it.temperature is None or 0 <= it.temperature <= 2,  # noqa: PLR2004
+        "temperature must be a number from 0 to 2",
+    ),
+    (lambda it: 0 <= it.history <= 200, "history must be a whole number from 0 to 200"),  # noqa: PLR2004
+    (
+        lambda it: bool(it.fallback_text.strip() and it.no_text_text.strip()),
+        "fallback_text and no_text_text must not be empty",
+    ),
+    (
+        lambda it: it.account_id is None or it.account_id > 0,
+        "account_id must be the account's number",
+    ),
+    (
+        lambda it: it.ai_base_url is None or it.ai_base_url.startswith(("https://", "http://")),
+        "ai_base_url must be a URL such as https://api.openai.com/v1",
+    ),
+)
 
 TEXT_OR_NONE = ("model", "ai_base_url")
 

@@ -1,5 +1,6 @@
 """One way to reach Redis, for web, worker and command line."""
 
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from redis import Redis
@@ -10,7 +11,7 @@ WEB_TIMEOUT_SECONDS = 0.4
 PREFIX = "kommo_bridge:"
 
 
-def connect(url: str, *, timeout_seconds: float | None = None) -> "Redis[bytes]":
+def connect(url: str, *, timeout_seconds: float | None = None) -> Redis:
     """A client for `REDIS_URL`; nothing is opened yet.
 
     Hosts such as Heroku give `rediss://` with a self-signed certificate: the connection is
@@ -20,7 +21,7 @@ def connect(url: str, *, timeout_seconds: float | None = None) -> "Redis[bytes]"
         url: `redis://`, `rediss://` or `unix://`.
         timeout_seconds: The longest a connect or an answer may take; None for the library's.
     """
-    options: dict[str, object] = {}
+    options: dict[str, Any] = {}
     parts = urlsplit(url)
     if parts.scheme == "rediss" and "ssl_cert_reqs" not in parse_qs(parts.query):
         options |= {"ssl_cert_reqs": "none", "ssl_check_hostname": False}

@@ -1,8 +1,9 @@
 """Never faster than Kommo allows, per account, over all workers and machines.
 
 https://developers.kommo.com/docs/limitations: 7 requests per second, 429 above, and 403 on
-everything for an address that goes on. Each call books a slot in Redis (GCRA: one number per
-account, the time of the next free slot); Redis' own clock serves all machines.
+everything for an address that goes on. Each call books a slot in Redis, which keeps the last
+booked slots of an account: no window of a second ever holds more than six. Redis' own clock
+serves all machines.
 """
 
 from redis import Redis
@@ -10,23 +11,30 @@ from redis import Redis
 from kommo_bridge.redis_client import PREFIX
 
 CALLS_PER_SECOND = 6
+# A little over a second: the network may bring calls closer together than they left.
+WINDOW_SECONDS = 1.05
 MAX_BOOKED_WAIT_SECONDS = 2.0
 # How long after a 429 a 403 is read as Kommo's block rather than as a missing right.
 BLOCK_MEMORY_SECONDS = 3600
 
-# KEYS: next free slot, pause of the account, pause of all. ARGV: interval and longest wait in ms.
+# KEYS: booked slots, pause of the account, pause of all.
+# ARGV: calls per window, the window in ms, the longest wait in ms.
 # Returns the wait in ms; a wait longer than allowed is told, not booked.
 RESERVE = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local slot = math.max(now, tonumber(redis.call('GET', KEYS[1]) or 0))
+local newest = tonumber(redis.call('LINDEX', KEYS[1], 0) or 0)
+local oldest = tonumber(redis.call('LINDEX', KEYS[1], ARGV[1] - 1) or -ARGV[2])
+local slot = math.max(now, newest, oldest + ARGV[2])
 for i = 2, 3 do
   local pause = redis.call('PTTL', KEYS[i])
   if pause > 0 then slot = math.max(slot, now + pause) end
 end
 local wait = slot - now
-if wait <= tonumber(ARGV[2]) then
-  redis.call('SET', KEYS[1], slot + tonumber(ARGV[1]), 'PX', wait + 60000)
+if wait <= tonumber(ARGV[3]) then
+  redis.call('LPUSH', KEYS[1], string.format('%.0f', slot))
+  redis.call('LTRIM', KEYS[1], 0, ARGV[1] - 1)
+  redis.call('PEXPIRE', KEYS[1], wait + ARGV[2] + 1000)
 end
 return wait
 """
@@ -35,7 +43,7 @@ return wait
 class Pacer:
     """Books Kommo calls per account host."""
 
-    def __init__(self, redis: "Redis[bytes]") -> None:
+    def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._reserve = redis.register_script(RESERVE)
 
@@ -48,8 +56,12 @@ class Pacer:
         """
         milliseconds = int(
             self._reserve(
-                keys=[self._slot(host), self._pause(host), self._pause("*")],
-                args=[-(-1000 // CALLS_PER_SECOND), int(MAX_BOOKED_WAIT_SECONDS * 1000)],
+                keys=[self._slots(host), self._pause(host), self._pause("*")],
+                args=[
+                    CALLS_PER_SECOND,
+                    int(WINDOW_SECONDS * 1000),
+                    int(MAX_BOOKED_WAIT_SECONDS * 1000),
+                ],
             )
         )
         return milliseconds / 1000, milliseconds <= MAX_BOOKED_WAIT_SECONDS * 1000
@@ -70,8 +82,8 @@ class Pacer:
         return bool(self._redis.exists(self._limited(host)))
 
     @staticmethod
-    def _slot(host: str) -> str:
-        return f"{PREFIX}pacing:{host}:slot"
+    def _slots(host: str) -> str:
+        return f"{PREFIX}pacing:{host}:slots"
 
     @staticmethod
     def _pause(host: str) -> str:

@@ -196,9 +196,7 @@ def _may_be_plain(match: re.Match[str]) -> bool:
 
 
 def _parse_form(text: str) -> dict[str, Any]:
-    pairs = parse_qsl(
-        text, keep_blank_values=True, errors="strict", max_num_fields=MAX_FORM_FIELDS
-    )
+    pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_FORM_FIELDS)
     form: dict[str, Any] = {}
     for key, value in pairs:
         match = BRACKETED_KEY.fullmatch(key)

@@ -1,0 +1,70 @@
+"""The application factory: builds the collaborators once, registers web and command line."""
+
+import json
+import logging
+
+from flask import Flask
+
+from kommo_bridge.cli.integrations import integrations_group
+from kommo_bridge.cli.token import token_group
+from kommo_bridge.cli.widget import widget
+from kommo_bridge.errors import IntegrationError, SettingsError
+from kommo_bridge.integrations import IntegrationStore
+from kommo_bridge.job_queue import JobQueue
+from kommo_bridge.kommo.widget_request import MAX_BODY_BYTES
+from kommo_bridge.logs import log_event
+from kommo_bridge.redis_client import WEB_TIMEOUT_SECONDS, connect
+from kommo_bridge.settings import Settings
+from kommo_bridge.web.errors import register_error_handlers
+from kommo_bridge.web.health import health
+from kommo_bridge.web.widget_requests import widget_requests
+
+logger = logging.getLogger(__name__)
+
+
+def create_app(settings: Settings) -> Flask:
+    """Build the application. Nothing connects to Redis before the first request.
+
+    Raises:
+        SettingsError: The database cannot be opened, or `KOMMO_INTEGRATIONS` is wrong.
+    """
+    integrations = open_store(settings)
+    redis = connect(settings.redis_url, timeout_seconds=WEB_TIMEOUT_SECONDS)
+    if settings.kommo_extra_hosts:
+        hosts = ",".join(sorted(settings.kommo_extra_hosts))
+        log_event(
+            logger,
+            "KOMMO_EXTRA_HOSTS is set: access tokens may go to hosts other than Kommo's",
+            level=logging.WARNING,
+            hosts=hosts,
+        )
+    app = Flask("kommo_bridge", static_folder=None)
+    app.config["KOMMO_BRIDGE_SETTINGS"] = settings
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.register_blueprint(
+        widget_requests(integrations, JobQueue(redis, settings), settings.kommo_extra_hosts)
+    )
+    app.register_blueprint(health(integrations, redis))
+    register_error_handlers(app)
+    app.cli.add_command(integrations_group(integrations))
+    app.cli.add_command(token_group(integrations))
+    app.cli.add_command(widget)
+    return app
+
+
+def open_store(settings: Settings) -> IntegrationStore:
+    """The integration store, migrated, and filled from `KOMMO_INTEGRATIONS` when that is set.
+
+    Raises:
+        SettingsError: Naming the variable at fault.
+    """
+    store = IntegrationStore(settings.database_path, settings.secret_key)
+    store.migrate()
+    if settings.kommo_integrations:
+        try:
+            items = json.loads(settings.kommo_integrations)
+            store.fill(items if isinstance(items, list) else [items])
+        except (ValueError, IntegrationError) as error:
+            reason = str(error) if isinstance(error, IntegrationError) else "it is not JSON"
+            raise SettingsError(f"KOMMO_INTEGRATIONS is wrong: {reason}") from None
+    return store

@@ -1,0 +1,215 @@
+"""`flask integrations`: who may speak to the bridge, and how it answers."""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any
+
+import click
+from flask.cli import AppGroup
+
+from kommo_bridge.errors import BridgeError, IntegrationError
+from kommo_bridge.integrations import DOMAINS, SECRETS, Integration, IntegrationStore, from_mapping
+
+NAMES = ", ".join(item.name for item in fields(Integration))
+
+
+def integrations_group(store: IntegrationStore) -> AppGroup:
+    """The group `flask integrations`."""
+    group = AppGroup("integrations", help="The Kommo accounts that this bridge answers for.")
+    for make in (_reading_commands, _adding_commands, _changing_commands, _file_commands):
+        make(group, store)
+    return group
+
+
+def _reading_commands(group: AppGroup, store: IntegrationStore) -> None:
+    @group.command("list")
+    def list_() -> None:
+        """List all integrations, one a line."""
+        with _told():
+            rows = [_list_row(item) for item in store.all()]
+        if not rows:
+            click.echo("No integrations yet. Add one with `flask integrations add --help`.")
+            return
+        header = ("SUBDOMAIN", "INTEGRATION ID", "ACCOUNT", "DOMAIN", "NAME", "STATE")
+        for line in _table([header, *rows]):
+            click.echo(line)
+
+    @group.command("show")
+    @click.argument("name")
+    def show(name: str) -> None:
+        """Show one integration. Secrets are shown by their last four characters only."""
+        with _told():
+            integration = store.get(name)
+        rows = [(key, _shown(key, value)) for key, value in asdict(integration).items()]
+        for line in _table(rows):
+            click.echo(line)
+
+
+def _adding_commands(group: AppGroup, store: IntegrationStore) -> None:
+    @group.command("add")
+    @click.option("--subdomain", required=True, help="The first label of the account's host.")
+    @click.option("--integration-id", required=True, help="The integration's id (a UUID).")
+    @click.option("--account-id", type=int, help="The account's number; else the first request's.")
+    @click.option("--domain", type=click.Choice(DOMAINS), default=DOMAINS[0], show_default=True)
+    @click.option("--name", default="", help="A name for you.")
+    @click.option(
+        "--secret-key",
+        envvar="KOMMO_SECRET_KEY",
+        prompt="Integration secret",
+        hide_input=True,
+        help="The integration's secret key; asked for when neither this nor "
+        "KOMMO_SECRET_KEY is given.",
+    )
+    @click.option(
+        "--access-token",
+        envvar="KOMMO_ACCESS_TOKEN",
+        prompt="Long-lived access token",
+        hide_input=True,
+        help="The long-lived token; asked for when neither this nor KOMMO_ACCESS_TOKEN is given.",
+    )
+    @click.option("--instructions-file", type=click.Path(exists=True, dir_okay=False))
+    @click.option("--model", help="Instead of OPENAI_MODEL.")
+    def add(instructions_file: str | None, **given: Any) -> None:
+        """Add one integration. Secrets come from options, the environment or a hidden prompt."""
+        values = {key: value for key, value in given.items() if value is not None}
+        if instructions_file:
+            values["instructions"] = _read_text(instructions_file)
+        with _told():
+            integration = from_mapping(values)
+            store.add(integration)
+        click.echo(f"Added {integration.host}. Next: flask integrations show {_name(integration)}")
+
+
+def _changing_commands(group: AppGroup, store: IntegrationStore) -> None:
+    @group.command("set", help=f"Change fields of one integration.\n\nFields: {NAMES}.")
+    @click.argument("name")
+    @click.argument("changes", nargs=-1, required=True, metavar="KEY=VALUE ...")
+    def set_(name: str, changes: tuple[str, ...]) -> None:
+        with _told():
+            integration = store.get(name)
+            changed = _changed(integration, changes)
+            store.rename(integration, changed)
+        click.echo(f"Changed {changed.host}.")
+
+    @group.command("disable")
+    @click.argument("name")
+    def disable(name: str) -> None:
+        """Refuse requests of one integration; nothing stored is lost."""
+        _switch(store, name, enabled=False)
+
+    @group.command("enable")
+    @click.argument("name")
+    def enable(name: str) -> None:
+        """Accept requests of one integration again."""
+        _switch(store, name, enabled=True)
+
+    @group.command("remove")
+    @click.argument("name")
+    @click.option("--yes", is_flag=True, help="Do not ask.")
+    def remove(name: str, *, yes: bool) -> None:
+        """Forget one integration and its secrets."""
+        with _told():
+            integration = store.get(name)
+            if not yes:
+                click.confirm(f"Remove {integration.host} and its secrets?", abort=True)
+            store.remove(integration)
+        click.echo(f"Removed {integration.host}.")
+
+
+def _file_commands(group: AppGroup, store: IntegrationStore) -> None:
+    @group.command("import")
+    @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+    def import_(file: str) -> None:
+        """Add or update integrations from a JSON list, as `export` prints it. All or nothing."""
+        with _told():
+            count = store.fill(_read_list(file))
+        click.echo(f"Imported {count} integration{'' if count == 1 else 's'}.")
+
+    @group.command("export")
+    @click.option("--with-secrets", is_flag=True, help="Secrets too, in plain text.")
+    def export(*, with_secrets: bool) -> None:
+        """Print all integrations as JSON. Secrets only when asked for."""
+        with _told():
+            items = [_exported(item, with_secrets=with_secrets) for item in store.all()]
+        click.echo(json.dumps(items, indent=2, ensure_ascii=False))
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Tell an error of ours in one line, without a traceback, with exit status 1."""
+    try:
+        yield
+    except BridgeError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _switch(store: IntegrationStore, name: str, *, enabled: bool) -> None:
+    with _told():
+        integration = store.get(name)
+        store.save(replace(integration, enabled=enabled))
+    click.echo(f"{'Enabled' if enabled else 'Disabled'} {integration.host}.")
+
+
+def _changed(integration: Integration, changes: Iterable[str]) -> Integration:
+    """Apply KEY=VALUE; a new secret_key keeps the former one for tokens under way."""
+    values: dict[str, Any] = asdict(integration)
+    for change in changes:
+        key, equals, value = change.partition("=")
+        if not equals or key not in values:
+            raise IntegrationError(f"{key!r} is not a field. Say KEY=VALUE with one of {NAMES}.")
+        values[key] = value
+        if key == "secret_key" and value != integration.secret_key:
+            values["previous_secret_key"] = integration.secret_key
+    return from_mapping(values)
+
+
+def _read_text(file: str) -> str:
+    try:
+        return Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.ClickException(f"{file} cannot be read as UTF-8 text.") from error
+
+
+def _read_list(file: str) -> list[Mapping[str, Any]]:
+    text = sys.stdin.read() if file == "-" else _read_text(file)
+    try:
+        items = json.loads(text)
+    except ValueError as error:
+        raise IntegrationError(f"{file} is not JSON: {error}") from None
+    if not isinstance(items, list):
+        raise IntegrationError(f"{file} must hold a JSON list of integrations.")
+    return items
+
+
+def _exported(integration: Integration, *, with_secrets: bool) -> dict[str, Any]:
+    values = asdict(integration)
+    return {key: value for key, value in values.items() if with_secrets or key not in SECRETS}
+
+
+def _shown(key: str, value: Any) -> str:
+    if key in SECRETS:
+        return f"...{value[-4:]}" if len(value) >= 12 else "set" if value else "-"  # noqa: PLR2004
+    text = "-" if value is None or value == "" else str(value)
+    return " ".join(text.split())
+
+
+def _list_row(item: Integration) -> tuple[str, ...]:
+    state = "enabled" if item.enabled else "disabled"
+    account = str(item.account_id or "-")
+    return (item.subdomain, item.integration_id, account, item.domain, item.name or "-", state)
+
+
+def _name(integration: Integration) -> str:
+    return integration.subdomain
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    """Columns that line up."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        yield "  ".join(cells).rstrip()

@@ -1,0 +1,326 @@
+"""The job: from a queued widget request to a continued Salesbot.
+
+`answer_widget_request` is what RQ calls; it wires the real parts. `answer` is the work: it takes
+its parts as arguments, keeps every step in the record of `answers`, and may be called again at any
+moment, by a retry, by another worker or by the sweep: it goes on where the record stands.
+A planned wait is told to RQ, which schedules the job anew, so that no thread sleeps for long.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from http import HTTPStatus
+from typing import Any
+
+from rq import Retry, get_current_job
+
+from kommo_bridge.answers import CLAIM_SECONDS, CONTINUED, GIVEN_UP, Answer, Answers, Outcome
+from kommo_bridge.assistant import Assistant
+from kommo_bridge.errors import AssistantError, IntegrationError, KommoError, PartnerError
+from kommo_bridge.integrations import Integration, IntegrationStore
+from kommo_bridge.kommo.client import KommoClient
+from kommo_bridge.kommo.continuation import Continuation, continuation
+from kommo_bridge.kommo.pacing import Pacer
+from kommo_bridge.kommo.widget_request import WidgetRequest
+from kommo_bridge.logs import log_event
+from kommo_bridge.redis_client import connect
+from kommo_bridge.settings import Settings
+
+# Seconds before the second, third ... attempt; the last one repeats until the deadline.
+WAITS = (2, 5, 10, 20, 40, 60)
+PAUSE_AFTER_429_SECONDS = 10.0
+PAUSE_AFTER_BLOCK_SECONDS = 300.0
+# RQ wants a bound for the retries a job asks for; the deadlines of `answer` come first.
+MAX_RETRIES = 10_000
+# What the sweep leaves to the job itself: its call may just be on its way.
+SWEEP_MARGIN_SECONDS = 3.0
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the work is done with."""
+
+    settings: Settings
+    integrations: IntegrationStore
+    answers: Answers
+    assistant: Assistant
+    client: KommoClient
+    pacer: Pacer
+
+
+def answer_widget_request(payload: Mapping[str, Any]) -> Retry | None:
+    """RQ's job. Returns a Retry when there is something to wait for.
+
+    Raises:
+        PartnerError: The Salesbot could not be continued, or only with a failure; the failed job
+            then stays visible and is not repeated.
+    """
+    request = WidgetRequest.from_job(payload)
+    try:
+        seconds = answer(request, process_parts())
+    except (PartnerError, IntegrationError):
+        if job := get_current_job():
+            job.retries_left = 0  # final: RQ has no rule per kind of error
+        raise
+    return None if seconds is None else Retry(MAX_RETRIES, interval=max(1, round(seconds)))
+
+
+def answer(request: WidgetRequest, parts: Parts) -> float | None:
+    """Bring one answer as far as it goes now.
+
+    Returns:
+        None when the Salesbot is continued, else the seconds after which to call again.
+
+    Raises:
+        AssistantError: The AI failed for good; the Salesbot was continued with `fail`.
+        KommoError: The Salesbot cannot be continued any more.
+        IntegrationError: The integration was removed, and its access token with it.
+    """
+    record = parts.answers.begin(request)
+    if record.state == CONTINUED:
+        log_event(logger, "already continued", job=request.job_id)
+        return None
+    integration = _integration(request, parts)
+    if record.outcome is None:
+        found = _find_outcome(request, record, integration, parts)
+        if not isinstance(found, Outcome):
+            return found
+        outcome = parts.answers.keep_outcome(request.job_id, found)
+    else:
+        outcome = record.outcome
+    return _deliver(request, outcome, integration, parts)
+
+
+def sweep(parts: Parts, now: float) -> int:
+    """Continue Salesbots that nobody brought to an end in time; returns how many were due.
+
+    Their jobs may wait in a long queue, be scheduled, failed, deleted, or have died unseen. What
+    the record knows is enough: a kept reply is sent, and without one the fallback sentence.
+    """
+    due = parts.answers.due(now - SWEEP_MARGIN_SECONDS)
+    for job_id in due:
+        record = parts.answers.find(job_id)
+        if record is None:
+            parts.answers.forget(job_id)
+            continue
+        log_event(logger, "overdue answer", level=logging.WARNING, job=job_id)
+        try:
+            answer(record.request, parts)
+        except (PartnerError, IntegrationError) as error:
+            log_event(
+                logger, "overdue answer failed", level=logging.ERROR, job=job_id, error=str(error)
+            )
+    return len(due)
+
+
+@cache
+def process_parts() -> Parts:
+    """The parts of this process, built at its first job."""
+    return build_parts(Settings.from_env(os.environ))
+
+
+def build_parts(settings: Settings) -> Parts:
+    """Build the real parts from the settings."""
+    redis = connect(settings.redis_url)
+    return Parts(
+        settings=settings,
+        integrations=IntegrationStore(settings.database_path, settings.secret_key),
+        answers=Answers(redis),
+        assistant=Assistant(
+            api_key=settings.openai_api_key,
+            base_url=settings.openai_base_url,
+            model=settings.openai_model,
+            timeout_seconds=settings.ai_timeout_seconds,
+        ),
+        client=KommoClient(),
+        pacer=Pacer(redis),
+    )
+
+
+def _integration(request: WidgetRequest, parts: Parts) -> Integration:
+    found = parts.integrations.find(request.integration_id, request.account_id, request.subdomain)
+    if found is None or not found.access_token:
+        parts.answers.close(request.job_id, GIVEN_UP)
+        missing = "the integration was removed" if found is None else "no access token is stored"
+        raise IntegrationError(f"{missing}: {request.subdomain} cannot be continued")
+    return found
+
+
+def _find_outcome(
+    request: WidgetRequest, record: Answer, integration: Integration, parts: Parts
+) -> Outcome | float:
+    """What to continue with, or the seconds until it makes sense to ask the AI again."""
+    left = request.accepted_at + parts.settings.reply_deadline_seconds - time.time()
+    if left <= 0:
+        return Outcome("fail", integration.fallback_text, "no reply before the deadline")
+    if not integration.enabled:
+        return Outcome("fail", integration.fallback_text)
+    if not request.has_text:
+        return Outcome("success", integration.no_text_text)
+    started = time.monotonic()
+    try:
+        reply = parts.assistant.reply(integration, request, seconds=left)
+    except AssistantError as error:
+        return _after_ai_error(request, record, integration, error, left)
+    log_event(
+        logger,
+        "reply received",
+        job=request.job_id,
+        milliseconds=_milliseconds(started),
+        tokens=reply.tokens,
+    )
+    return Outcome("success", reply.text)
+
+
+def _after_ai_error(
+    request: WidgetRequest,
+    record: Answer,
+    integration: Integration,
+    error: AssistantError,
+    left: float,
+) -> Outcome | float:
+    log_event(
+        logger,
+        "AI failed",
+        level=logging.WARNING,
+        job=request.job_id,
+        error=str(error),
+        permanent=error.permanent,
+    )
+    if error.permanent:
+        return Outcome("fail", integration.fallback_text, str(error))
+    return min(error.retry_after_seconds or _wait(record.attempts), max(left, 0.0))
+
+
+def _deliver(
+    request: WidgetRequest, outcome: Outcome, integration: Integration, parts: Parts
+) -> float | None:
+    """Send the outcome once: at Kommo's pace, and never from two workers at a time."""
+    wait, booked = parts.pacer.reserve(integration.host)
+    if not booked:
+        return _later(request, wait, parts)
+    claim = parts.answers.claim(request.job_id)
+    if claim is None:
+        return _later(request, CLAIM_SECONDS / 4, parts)
+    try:
+        time.sleep(wait)
+        before = parts.answers.sending(request)
+        if before.state == CONTINUED:
+            return None
+        return _send(request, before, outcome, integration, parts)
+    finally:
+        parts.answers.release(request.job_id, claim)
+
+
+def _send(
+    request: WidgetRequest,
+    record: Answer,
+    outcome: Outcome,
+    integration: Integration,
+    parts: Parts,
+) -> float | None:
+    delivery = request.delivery or integration.delivery
+    body = continuation(outcome.status, outcome.reply, delivery)
+    if delivery == "show" and not body.shows:
+        log_event(logger, "reply too long for show, sent in data alone", job=request.job_id)
+    started = time.monotonic()
+    try:
+        _call(request, body, integration, parts)
+    except KommoError as error:
+        if not (error.status == HTTPStatus.NOT_FOUND and record.uncertain):
+            return _after_kommo_error(request, record, integration, error, parts)
+        # An earlier call got no answer and nobody waits any more: it had arrived.
+    parts.answers.close(request.job_id, CONTINUED)
+    log_event(
+        logger,
+        "salesbot continued",
+        job=request.job_id,
+        status=outcome.status,
+        milliseconds=_milliseconds(started),
+        seconds_in_all=round(time.time() - request.accepted_at, 3),
+    )
+    if outcome.error:
+        raise AssistantError(f"continued with fail: {outcome.error}", permanent=True)
+    return None
+
+
+def _call(
+    request: WidgetRequest, body: Continuation, integration: Integration, parts: Parts
+) -> None:
+    """One continue call, repeated at once only where a second try differs from the first."""
+    token = integration.access_token
+    try:
+        parts.client.continue_salesbot(request.return_url, body, token)
+    except KommoError as error:
+        if error.status == HTTPStatus.BAD_REQUEST and body.shows:
+            codes = ",".join(error.codes)
+            log_event(logger, "handlers refused", job=request.job_id, codes=codes)
+            parts.client.continue_salesbot(request.return_url, body.without_handlers(), token)
+        elif error.status == HTTPStatus.UNAUTHORIZED:
+            stored = _integration(request, parts).access_token
+            if stored == token:
+                raise
+            parts.client.continue_salesbot(request.return_url, body, stored)
+        else:
+            raise
+
+
+def _after_kommo_error(
+    request: WidgetRequest,
+    record: Answer,
+    integration: Integration,
+    error: KommoError,
+    parts: Parts,
+) -> float:
+    """Give up, or tell the wait before the next try."""
+    log_event(
+        logger,
+        "continue call failed",
+        level=logging.WARNING,
+        job=request.job_id,
+        error=str(error),
+        codes=",".join(error.codes) or None,
+    )
+    if not error.arrived and not record.uncertain:
+        parts.answers.not_sent(request.job_id)
+    wait = max(error.retry_after_seconds or 0.0, _wait(record.attempts))
+    if error.status == HTTPStatus.TOO_MANY_REQUESTS:
+        pause = error.retry_after_seconds or PAUSE_AFTER_429_SECONDS
+        parts.pacer.pause(integration.host, pause)
+        wait = max(error.retry_after_seconds or 0.0, PAUSE_AFTER_429_SECONDS)
+    elif error.status == HTTPStatus.FORBIDDEN and parts.pacer.was_limited(integration.host):
+        parts.pacer.pause_all(PAUSE_AFTER_BLOCK_SECONDS)
+        wait = PAUSE_AFTER_BLOCK_SECONDS
+    elif error.permanent:
+        parts.answers.close(request.job_id, GIVEN_UP)
+        raise error
+    return _later(request, wait, parts, error)
+
+
+def _later(
+    request: WidgetRequest, wait: float, parts: Parts, error: KommoError | None = None
+) -> float:
+    """Wait, unless the last moment for a continue call has passed."""
+    last = request.accepted_at + parts.settings.continue_deadline_seconds
+    left = last - time.time()
+    if left <= 0:
+        parts.answers.close(request.job_id, GIVEN_UP)
+        raise KommoError(
+            f"not continued before the deadline ({error or 'paused by Kommo'})", permanent=True
+        )
+    wait = min(wait, left + 1)
+    parts.answers.postpone(request.job_id, time.time() + wait + 2 * SWEEP_MARGIN_SECONDS)
+    return wait
+
+
+def _wait(attempts: int) -> float:
+    return float(WAITS[min(attempts, len(WAITS) - 1)])
+
+
+def _milliseconds(started: float) -> int:
+    return round((time.monotonic() - started) * 1000)

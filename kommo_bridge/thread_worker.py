@@ -1,0 +1,417 @@
+"""ThreadWorker: an RQ worker that runs many waiting jobs in the threads of one process.
+
+A job of ours waits for the network nearly all its life, so a thread per job is enough. One main
+thread takes jobs from the queue, never before a thread is free; one ticker thread keeps the
+leases of running jobs alive, moves scheduled jobs, hands back what dead workers left and sweeps
+overdue answers. The jobs stay ordinary RQ jobs.
+
+Built on internals of RQ 3.0; `tests/test_thread_worker.py` names them and fails when they change.
+"""
+
+import ctypes
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import RedisError
+from rq import Queue
+from rq.exceptions import DequeueTimeout
+from rq.executions import Execution
+from rq.job import Job, JobStatus
+from rq.logutils import setup_loghandlers
+from rq.rate_limit import RateLimitRegistry
+from rq.registry import (
+    FailedJobRegistry,
+    FinishedJobRegistry,
+    StartedJobRegistry,
+)
+from rq.scheduler import RQScheduler
+from rq.timeouts import BaseDeathPenalty
+from rq.utils import now
+from rq.worker import BaseWorker, WorkerStatus
+from rq.worker_registration import clean_worker_registry
+
+from kommo_bridge.logs import log_event
+
+TICK_SECONDS = 1.0
+HEARTBEAT_SECONDS = 4.0
+# A job whose worker is silent for this long is another worker's.
+LEASE_SECONDS = 14
+RECOVERY_SECONDS = 4.0
+DEQUEUE_SECONDS = 1
+WORKER_TTL_SECONDS = 30
+# How long a thread may ignore its job's timeout before the process gives up on it.
+WEDGED_SECONDS = 30.0
+# Threads beyond `concurrency`, the most that one integration may fill, keep the others moving.
+SPARE_SHARE = 4
+
+# A job that left the queue but was never started: back to the front, only if still there.
+HAND_BACK = """
+if redis.call('LREM', KEYS[1], 1, ARGV[1]) == 1 then
+  redis.call('LPUSH', KEYS[2], ARGV[1])
+  return 1
+end
+return 0
+"""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Running:
+    """One job in one thread."""
+
+    job: Job
+    queue: Queue
+    execution: Execution
+
+
+class TickedDeathPenalty(BaseDeathPenalty):
+    """A job's timeout, watched by the worker's ticker instead of a timer thread per job.
+
+    The exception reaches the thread when its running call returns: every call of ours to a
+    partner has a total deadline of its own, so this is the backstop.
+    """
+
+    by_thread: dict[int, "TickedDeathPenalty"] = {}  # noqa: RUF012
+
+    def setup_death_penalty(self) -> None:
+        """Start watching the running thread."""
+        self.kill_at = time.monotonic() + self._timeout
+        self.thread_id = threading.get_ident()
+        self.raised = False
+        self.by_thread[self.thread_id] = self
+
+    def cancel_death_penalty(self) -> None:
+        """Stop watching it."""
+        self.by_thread.pop(self.thread_id, None)
+
+    @classmethod
+    def tick(cls) -> float:
+        """Raise in every thread whose time is over; returns the longest overtime in seconds."""
+        worst = 0.0
+        for thread_id, penalty in list(cls.by_thread.items()):
+            overtime = time.monotonic() - penalty.kill_at
+            worst = max(worst, overtime)
+            if overtime > 0 and not penalty.raised:
+                penalty.raised = True
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                    ctypes.c_long(thread_id), ctypes.py_object(penalty._exception)
+                )
+        return worst
+
+
+class ThreadWorker(BaseWorker):
+    """Runs up to `concurrency` jobs of one integration, and a few of others, at once.
+
+    Args:
+        queue: The one queue.
+        connection: Redis; its socket timeout is raised above the blocking dequeue by RQ.
+        concurrency: `WORKER_CONCURRENCY`.
+        grace_seconds: How long SIGTERM waits for running jobs before it hands them back.
+        sweep: Called every few seconds by one worker of all; looks after overdue answers.
+    """
+
+    death_penalty_class = TickedDeathPenalty
+
+    def __init__(
+        self,
+        queue: Queue,
+        *,
+        connection: Redis,
+        concurrency: int,
+        grace_seconds: float,
+        sweep: Callable[[], object] | None = None,
+    ) -> None:
+        super().__init__(
+            [queue],
+            connection=connection,
+            serializer=queue.serializer,
+            worker_ttl=WORKER_TTL_SECONDS,
+            job_monitoring_interval=int(HEARTBEAT_SECONDS),
+        )
+        self.queue = queue
+        self.threads = concurrency + max(1, concurrency // SPARE_SHARE)
+        self.grace_seconds = grace_seconds
+        self.log_job_description = False
+        self.log_result_lifespan = False
+        self.wedged = False
+        self._sweep = sweep
+        self._sweeping = threading.Lock()
+        self._running: dict[str, Running] = {}
+        self._slots = threading.Semaphore(self.threads)
+        self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="job")
+        self._done = threading.Event()
+        self._hand_back = connection.register_script(HAND_BACK)
+        self._seen_stranded: dict[str, float] = {}
+
+    @property
+    def dequeue_timeout(self) -> int:
+        """Seconds of one blocking dequeue: short, so that a stop is noticed."""
+        return DEQUEUE_SECONDS
+
+    def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:  # noqa: ARG002
+        """The lease of a running job in seconds, renewed by the ticker."""
+        return LEASE_SECONDS
+
+    def subscribe(self) -> None:
+        """RQ's commands (stop, kill a job) cannot reach into a thread: no subscription."""
+
+    def work(self, *_args: Any, **_options: Any) -> bool:
+        """Run until SIGTERM or SIGINT, through outages of Redis. True when jobs were run."""
+        setup_loghandlers("WARNING", name="rq.worker")
+        self._install_signal_handlers()
+        self._until_redis_answers(self.register_birth)
+        ticker = threading.Thread(target=self._tick_until_done, name="ticker", daemon=True)
+        ticker.start()
+        log_event(logger, "worker started", worker=self.name, threads=self.threads)
+        while not self._stop_requested:
+            if self._slots.acquire(timeout=TICK_SECONDS):
+                self._take_one()
+        self.teardown()
+        return bool(self.successful_job_count)
+
+    def request_stop(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """SIGTERM or SIGINT: take no more jobs; a second signal ends the grace."""
+        if self._stop_requested:
+            self.grace_seconds = 0
+        self._stop_requested = True
+
+    def _take_one(self) -> None:
+        """With a slot held: take one job and start it, or give the slot back."""
+        taken = False
+        try:
+            found = self._dequeue()
+            if found and self._stop_requested:
+                self._strand_back(found[0].id)
+            elif found:
+                self.execute_job(*found)
+                taken = True
+        except RedisError as error:
+            log_event(logger, "redis is away", level=logging.WARNING, error=type(error).__name__)
+            time.sleep(TICK_SECONDS)
+        finally:
+            if not taken:
+                self._slots.release()
+
+    def _dequeue(self) -> tuple[Job, Queue] | None:
+        try:
+            return self.queue_class.dequeue_any(
+                [self.queue],
+                self.dequeue_timeout,
+                connection=self.connection,
+                job_class=self.job_class,
+                serializer=self.serializer,
+                death_penalty_class=self.death_penalty_class,
+            )
+        except DequeueTimeout:
+            return None
+
+    def execute_job(self, job: Job, queue: Queue) -> None:
+        """Start a job in a thread of the pool."""
+        execution = self.prepare_execution(job)
+        running = Running(job, queue, execution)
+        self._running[execution.id] = running
+        self._pool.submit(self._run, running)
+
+    def _run(self, running: Running) -> None:
+        try:
+            self.perform_job(running.job, running.queue, running.execution)
+        except RedisError as error:
+            # Redis went away in the midst: the lease ends by itself and the job runs again.
+            log_event(
+                logger,
+                "job left to its lease",
+                level=logging.WARNING,
+                job=running.job.id,
+                error=type(error).__name__,
+            )
+        finally:
+            self._running.pop(running.execution.id, None)
+            self.executions.pop(running.execution.id, None)
+            self._slots.release()
+
+    def handle_exception(self, job: Job, *exc_info: Any) -> None:
+        """One line instead of RQ's, which prints the arguments beside the traceback."""
+        error = exc_info[1]
+        known = type(error).__module__.startswith("kommo_bridge")
+        log_event(
+            logger,
+            "job failed",
+            level=logging.ERROR,
+            job=job.id,
+            error=f"{type(error).__name__}: {error}" if known else type(error).__name__,
+        )
+
+    def set_state(self, state: str, pipeline: Any = None) -> None:
+        """Busy as long as any thread is: RQ knows one job per worker."""
+        super().set_state(WorkerStatus.BUSY if self._running else state, pipeline)
+
+    # The ticker
+
+    def _tick_until_done(self) -> None:
+        scheduler = RQScheduler(
+            [self.queue], connection=self.connection, serializer=self.serializer
+        )
+        every = {
+            "heartbeat": _Every(HEARTBEAT_SECONDS, self._keep_leases),
+            "locks": _Every(10.0, scheduler.acquire_locks),
+            "schedule": _Every(TICK_SECONDS, lambda: self._schedule(scheduler)),
+            "recover": _Every(RECOVERY_SECONDS, self._recover),
+            "sweep": _Every(RECOVERY_SECONDS, self._start_sweep),
+            "clean": _Every(60.0, self._clean),
+        }
+        scheduler.register_birth()
+        while not self._done.wait(TICK_SECONDS):
+            self._watch_timeouts()
+            for name, task in every.items():
+                try:
+                    task.run_if_due()
+                except RedisError as error:
+                    log_event(
+                        logger,
+                        "ticker waits for redis",
+                        level=logging.WARNING,
+                        task=name,
+                        error=type(error).__name__,
+                    )
+                except Exception:  # the ticker must outlive any fault of one task
+                    logger.exception("ticker task failed: %s", name)
+        scheduler.stop()
+
+    def _keep_leases(self) -> None:
+        if not self.connection.exists(self.key):  # expired while Redis was away
+            self.register_birth()
+        self.heartbeat(WORKER_TTL_SECONDS)
+        self.set_state(WorkerStatus.IDLE)
+        for running in list(self._running.values()):
+            self.maintain_heartbeats(running.job, running.execution)
+
+    def _schedule(self, scheduler: RQScheduler) -> None:
+        if scheduler.acquired_locks:
+            scheduler.heartbeat()
+            scheduler.enqueue_scheduled_jobs()
+
+    def _recover(self) -> None:
+        """Jobs of dead workers run again; only one worker of all looks at a time."""
+        if not self._first(self.queue.key + ":recovery", RECOVERY_SECONDS):
+            return
+        StartedJobRegistry(queue=self.queue, serializer=self.serializer).cleanup()
+        self._recover_stranded()
+
+    def _recover_stranded(self) -> None:
+        """Hand back jobs that a worker took and died before starting them."""
+        stranded = set(self.queue.intermediate_queue.get_job_ids())
+        self._seen_stranded = {
+            job_id: seen for job_id, seen in self._seen_stranded.items() if job_id in stranded
+        }
+        for job_id in stranded:
+            seen = self._seen_stranded.setdefault(job_id, time.monotonic())
+            if time.monotonic() - seen > LEASE_SECONDS / 2:
+                started = job_id in self.queue.started_job_registry
+                if not started and self._strand_back(job_id):
+                    log_event(logger, "stranded job handed back", job=job_id)
+
+    def _strand_back(self, job_id: str) -> bool:
+        keys = [self.queue.intermediate_queue.key, self.queue.key]
+        return bool(self._hand_back(keys=keys, args=[job_id]))
+
+    def _start_sweep(self) -> None:
+        """Sweep in a thread of its own: a sweep calls partners, the ticker must not wait."""
+        if self._sweep and self._sweeping.acquire(blocking=False):
+            threading.Thread(target=self._run_sweep, name="sweep", daemon=True).start()
+
+    def _run_sweep(self) -> None:
+        try:
+            if self._sweep:
+                self._sweep()
+        except RedisError as error:
+            log_event(logger, "sweep waits for redis", error=type(error).__name__)
+        except Exception:
+            logger.exception("sweep failed")
+        finally:
+            self._sweeping.release()
+
+    def _clean(self) -> None:
+        """What RQ's maintenance does beyond the started jobs."""
+        FinishedJobRegistry(queue=self.queue, serializer=self.serializer).cleanup()
+        FailedJobRegistry(queue=self.queue, serializer=self.serializer).cleanup()
+        for limit in RateLimitRegistry.all(self.connection):
+            limit.cleanup()
+        clean_worker_registry(self.queue)
+
+    def _watch_timeouts(self) -> None:
+        """A thread that ignores its timeout cannot be ended: the process is, and starts anew."""
+        if TickedDeathPenalty.tick() > WEDGED_SECONDS and not self.wedged:
+            self.wedged = True
+            log_event(logger, "a thread is wedged, worker stops", level=logging.ERROR)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def _first(self, key: str, seconds: float) -> bool:
+        return bool(self.connection.set(key, self.name, nx=True, px=int(seconds * 1000) - 100))
+
+    # The end
+
+    def teardown(self) -> None:
+        """Wait for running jobs, hand back the rest, and leave."""
+        log_event(logger, "worker stops", worker=self.name, running=len(self._running))
+        started = time.monotonic()
+        while self._running and time.monotonic() - started < self.grace_seconds:
+            time.sleep(0.05)
+        left = list(self._running.values())
+        try:
+            for running in left:
+                self._give_back(running)
+            self._done.set()
+            self.register_death()
+        except RedisError as error:
+            log_event(logger, "left to the leases", error=type(error).__name__)
+        log_event(logger, "worker stopped", worker=self.name, handed_back=len(left))
+        if left:
+            # A thread blocked in a call cannot be ended, and its job is another worker's now.
+            logging.shutdown()
+            os._exit(1 if self.wedged else 0)
+
+    def _give_back(self, running: Running) -> None:
+        """Put a running job back to the front of the queue without spending a retry."""
+        job = running.job
+        with self.connection.pipeline() as pipeline:
+            running.execution.delete(job=job, pipeline=pipeline)
+            job.set_status(JobStatus.QUEUED, pipeline=pipeline)
+            self.queue.push_job_id(job.id, pipeline=pipeline, at_front=True)
+            pipeline.execute()
+        job.enqueued_at = now()
+
+    def _until_redis_answers(self, action: Callable[[], object]) -> None:
+        while not self._stop_requested:
+            try:
+                action()
+            except RedisError as error:
+                log_event(
+                    logger, "redis is away", level=logging.WARNING, error=type(error).__name__
+                )
+                time.sleep(TICK_SECONDS)
+            else:
+                return
+
+
+class _Every:
+    """Runs an action when its seconds have passed since the last run."""
+
+    def __init__(self, seconds: float, action: Callable[[], object]) -> None:
+        self._seconds = seconds
+        self._action = action
+        self._next = 0.0
+
+    def run_if_due(self) -> None:
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + self._seconds
+            self._action()

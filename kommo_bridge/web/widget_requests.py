@@ -1,0 +1,102 @@
+"""The widget request: verify, check, enqueue, acknowledge, within Kommo's two seconds."""
+
+import logging
+import socket
+import time
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from kommo_bridge.errors import InvalidRequest, InvalidToken
+from kommo_bridge.integrations import Integration, IntegrationStore
+from kommo_bridge.job_queue import JobQueue
+from kommo_bridge.kommo.tokens import BotClaims, verify_bot_token
+from kommo_bridge.kommo.widget_request import (
+    MAX_BODY_BYTES,
+    WidgetRequest,
+    build_widget_request,
+    parse_body,
+)
+from kommo_bridge.logs import log_event
+
+MAX_BODY_SECONDS = 2.0
+READ_BYTES = 16 * 1024
+
+logger = logging.getLogger(__name__)
+
+
+def widget_requests(
+    integrations: IntegrationStore, queue: JobQueue, extra_hosts: frozenset[str]
+) -> Blueprint:
+    """The blueprint of `POST /api/kommo/kommo/widget-request`."""
+    blueprint = Blueprint("widget_requests", __name__)
+
+    @blueprint.post("/api/kommo/kommo/widget-request")
+    def widget_request() -> Response:
+        started = time.time()
+        body = parse_body(_read_body(), request.content_type or "")
+        claims, integration = _who_speaks(body.get("token"), integrations)
+        checked = build_widget_request(
+            body, claims, host=integration.host, extra_hosts=extra_hosts, accepted_at=started
+        )
+        if integration.account_id is None and claims.account_id:
+            integrations.bind_account(integration, claims.account_id)
+        queued = queue.enqueue(checked)
+        _log(checked, "widget request queued" if queued else "widget request repeated", started)
+        return jsonify(status="ok")
+
+    return blueprint
+
+
+def _who_speaks(token: object, integrations: IntegrationStore) -> tuple[BotClaims, Integration]:
+    """The verified claims and the integration they name: never the body's word."""
+    found: list[Integration] = []
+
+    def secrets_for(claims: BotClaims) -> tuple[str, ...]:
+        integration = integrations.find(claims.client_uuid, claims.account_id, claims.subdomain)
+        found[:] = [integration] if integration else []
+        return integration.secrets if integration else ()
+
+    claims = verify_bot_token(token, secrets_for)
+    if not found:
+        raise InvalidToken("unknown integration")
+    return claims, found[0]
+
+
+def _read_body() -> bytes:
+    """The raw body, within its size and time: a form parser would read what it likes."""
+    if request.content_encoding not in (None, "", "identity"):
+        raise InvalidRequest("A compressed body is not accepted.")
+    if (request.content_length or 0) > MAX_BODY_BYTES:
+        raise RequestEntityTooLarge
+    _limit_reads(request.environ.get("gunicorn.socket"))
+    ends_at = time.monotonic() + MAX_BODY_SECONDS
+    body = bytearray()
+    try:
+        while chunk := request.stream.read(READ_BYTES):
+            body += chunk
+            if len(body) > MAX_BODY_BYTES:
+                raise RequestEntityTooLarge
+            if time.monotonic() > ends_at:
+                raise TimeoutError
+    except OSError as error:
+        raise InvalidRequest("The body did not arrive in time or broke off.") from error
+    return bytes(body)
+
+
+def _limit_reads(client: Any) -> None:
+    """Let no read of a slow sender's body hold this thread longer than Kommo itself waits."""
+    if isinstance(client, socket.socket):
+        client.settimeout(MAX_BODY_SECONDS)
+
+
+def _log(checked: WidgetRequest, event: str, started: float) -> None:
+    log_event(
+        logger,
+        event,
+        job=checked.job_id,
+        subdomain=checked.subdomain,
+        entity=f"{checked.entity_type}:{checked.entity_id}",
+        milliseconds=round((time.time() - started) * 1000, 1),
+    )

@@ -1,0 +1,98 @@
+"""Real parts for the tests: a Redis server, a SQLite file, strict partners on loopback."""
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from kommo_bridge.integrations import Integration, IntegrationStore
+from kommo_bridge.jobs import Parts, build_parts
+from kommo_bridge.settings import Settings
+from kommo_bridge.stand_ins.account import Account
+from kommo_bridge.stand_ins.ai import StandInAI
+from kommo_bridge.stand_ins.kommo import StandInKommo
+from kommo_bridge.stand_ins.redis_server import RedisServer
+
+SECRET_KEY = secrets.token_hex(32)
+INTEGRATION_ID = "0b01c2d3-0000-4000-8000-00000000456c"
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One real redis-server for the tests that do not stop it."""
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture
+def redis(redis_server: RedisServer) -> Iterator[Redis]:
+    """A client of it, on empty data."""
+    with Redis.from_url(redis_server.url) as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture
+def kommo() -> Iterator[StandInKommo]:
+    with StandInKommo() as server:
+        yield server
+
+
+@pytest.fixture
+def ai() -> Iterator[StandInAI]:
+    with StandInAI(api_key="sk-stand-in") as server:
+        yield server
+
+
+@pytest.fixture
+def account(kommo: StandInKommo) -> Account:
+    """The account acme in the stand-in."""
+    return kommo.add_account(
+        "acme", 12345678, INTEGRATION_ID, secrets.token_hex(32), secrets.token_hex(32)
+    )
+
+
+@pytest.fixture
+def settings(
+    tmp_path: Path, redis_server: RedisServer, redis: Redis, ai: StandInAI, kommo: StandInKommo
+) -> Settings:
+    """Settings that lead to the real Redis and the stand-ins."""
+    return Settings(
+        secret_key=SECRET_KEY,
+        redis_url=redis_server.url,
+        database_path=tmp_path / "bridge.db",
+        openai_api_key="sk-stand-in",
+        openai_base_url=ai.base_url,
+        openai_model="stand-in",
+        kommo_extra_hosts=frozenset({kommo.host}),
+    )
+
+
+@pytest.fixture
+def store(settings: Settings) -> IntegrationStore:
+    """An empty integration store."""
+    store = IntegrationStore(settings.database_path, settings.secret_key)
+    store.migrate()
+    return store
+
+
+@pytest.fixture
+def acme(store: IntegrationStore, account: Account) -> Integration:
+    """The account acme as an integration of ours."""
+    integration = Integration(
+        integration_id=account.integration_id,
+        subdomain=account.subdomain,
+        account_id=account.account_id,
+        secret_key=account.secret_key,
+        access_token=account.access_token,
+    )
+    store.add(integration)
+    return integration
+
+
+@pytest.fixture
+def parts(settings: Settings, acme: Integration) -> Parts:
+    """The real parts of a job."""
+    return build_parts(settings)
