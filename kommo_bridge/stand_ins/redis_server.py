@@ -113,7 +113,7 @@ class RedisServer:
             raise RedisServerError("This redis-server runs already.")
         binary = find_redis_server()
         self.data_directory.mkdir(parents=True, exist_ok=True)
-        ports = [self._port] if self._port else [_free_port() for _ in range(_PORT_ATTEMPTS)]
+        ports = [self._port] if self._port else [free_port() for _ in range(_PORT_ATTEMPTS)]
         for port in ports:
             self._launch(binary, port)
             if self._wait_until_ready(port):
@@ -210,7 +210,7 @@ def _wait_or_kill(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -1,0 +1,222 @@
+"""`make demo`: a customer's conversation through the real way, on this machine alone.
+
+Real: gunicorn, Redis, the worker, every HTTP call. Stand-ins: Kommo, and the AI unless
+`OPENAI_API_KEY` is set. It ends by itself; the exit status tells whether all went well.
+"""
+
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import requests
+
+from kommo_bridge.integrations import Integration, IntegrationStore
+from kommo_bridge.stand_ins.account import Account
+from kommo_bridge.stand_ins.ai import StandInAI
+from kommo_bridge.stand_ins.faults import Status
+from kommo_bridge.stand_ins.kommo import StandInKommo
+from kommo_bridge.stand_ins.local_redis import local_redis
+from kommo_bridge.stand_ins.redis_server import free_port
+
+ROOT = Path(__file__).resolve().parents[2]
+MESSAGES = (
+    "Hello, do you deliver flowers on Sundays?",
+    "And how much is a bouquet of 21 roses?",
+    "Gracias. ¿Puedo pagar con tarjeta?",
+)
+INSTRUCTIONS = (
+    "We are Flora, a flower shop. We deliver every day from 9 to 20 h. A bouquet of 21 roses is "
+    "45 euro. Cards and cash are accepted."
+)
+START_SECONDS = 30.0
+
+
+def main() -> int:
+    """Play the conversation and the failure; 0 when both went as promised."""
+    with ExitStack() as stack:
+        folder = _folder(stack)
+        kommo = stack.enter_context(StandInKommo())
+        real_ai = bool(os.environ.get("OPENAI_API_KEY"))
+        ai = None if real_ai else stack.enter_context(StandInAI())
+        down = stack.enter_context(StandInAI())
+        down.faults.order(Status(503), times=None)
+        redis_url = stack.enter_context(local_redis(folder / "redis"))
+        environ = _environment(folder, redis_url, kommo, ai)
+        accounts = _accounts(environ, kommo, down)
+        url = stack.enter_context(_bridge(environ, folder))
+        print(f"Kommo: a stand-in on this machine. AI: {_ai_name(ai)}. Redis: {redis_url}")
+        print(f"The bridge: gunicorn and worker.py, {url}\n")
+        went_well = _conversation(kommo, url, accounts[0])
+        went_well &= _failure(kommo, url, accounts[1])
+        if kommo.violations:
+            print("FAULT: an access token reached a block of another account")
+            went_well = False
+        if not went_well:
+            print("The bridge's log:\n" + (folder / "bridge.log").read_text(errors="replace"))
+    print("\nAll went well." if went_well else "\nSomething went wrong: see above.")
+    return 0 if went_well else 1
+
+
+def _folder(stack: ExitStack) -> Path:
+    """A folder in `instance/` that is gone afterwards."""
+    parent = ROOT / "instance"
+    parent.mkdir(exist_ok=True)
+    return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="demo-", dir=parent)))
+
+
+def _conversation(kommo: StandInKommo, url: str, account: Account) -> bool:
+    print("A customer writes on WhatsApp:")
+    return all(
+        [
+            _exchange(kommo, url, account, message, exit_expected="success", seconds=90)
+            for message in MESSAGES
+        ]
+    )
+
+
+def _failure(kommo: StandInKommo, url: str, account: Account) -> bool:
+    print("\nAnother business, whose AI is down (503): the fallback sentence arrives in time:")
+    return _exchange(kommo, url, account, "Hello?", exit_expected="fail", seconds=60)
+
+
+def _exchange(
+    kommo: StandInKommo,
+    url: str,
+    account: Account,
+    message: str,
+    *,
+    exit_expected: str,
+    seconds: float,
+) -> bool:
+    started = time.monotonic()
+    sent = kommo.send_widget_request(
+        url,
+        account,
+        message,
+        entity_id=26818280,
+        data={"contact_name": "Ana", "origin": "waba", "from": "widget"},
+    )
+    print(f"  customer  {message}")
+    try:
+        continued = kommo.wait_for_continuation(sent, seconds)
+    except TimeoutError:
+        print(f"  FAULT     acknowledged with {sent.status}, but never continued")
+        return False
+    for text in continued.shown:
+        print("  Salesbot  " + text.replace("\n", "\n            "))
+    status = continued.body["data"]["status"]
+    answered = (continued.at - started) * 1000
+    print(
+        f"            exit {status}; acknowledged {sent.status} in {sent.milliseconds:.0f} ms, "
+        f"answered in {answered:.0f} ms"
+    )
+    return sent.status == requests.codes.ok and status == exit_expected
+
+
+def _environment(
+    folder: Path, redis_url: str, kommo: StandInKommo, ai: StandInAI | None
+) -> dict[str, str]:
+    """What the bridge's processes are started with; of the caller's only what they need."""
+    kept = ("PATH", "HOME", "LANG", "OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MODEL")
+    environ = {name: os.environ[name] for name in kept if os.environ.get(name)}
+    environ |= {
+        "SECRET_KEY": secrets.token_hex(32),
+        "REDIS_URL": redis_url,
+        "DATABASE_PATH": str(folder / "bridge.db"),
+        "KOMMO_EXTRA_HOSTS": kommo.host,
+        "PORT": str(free_port()),
+        "WEB_CONCURRENCY": "2",
+        # Short, so that the failure shows soon; a real model is given more time.
+        "REPLY_DEADLINE_SECONDS": "8" if ai else "30",
+    }
+    if ai:
+        environ |= {"OPENAI_API_KEY": "sk-stand-in", "OPENAI_BASE_URL": ai.base_url}
+    return environ
+
+
+def _accounts(
+    environ: dict[str, str], kommo: StandInKommo, down: StandInAI
+) -> tuple[Account, Account]:
+    """Two businesses: one whose AI answers, one whose AI is down."""
+    store = IntegrationStore(Path(environ["DATABASE_PATH"]), environ["SECRET_KEY"])
+    store.migrate()
+    flora = _account(kommo, "flora", 12345678)
+    store.add(_integration(flora, instructions=INSTRUCTIONS))
+    unlucky = _account(kommo, "unlucky", 87654321)
+    store.add(_integration(unlucky, ai_api_key="sk-down", ai_base_url=down.base_url))
+    return flora, unlucky
+
+
+def _account(kommo: StandInKommo, subdomain: str, account_id: int) -> Account:
+    integration_id = f"0b01c2d3-0000-4000-8000-{account_id:012d}"
+    keys = secrets.token_hex(32), secrets.token_hex(32)
+    return kommo.add_account(subdomain, account_id, integration_id, *keys)
+
+
+def _integration(account: Account, **settings: str) -> Integration:
+    return Integration(
+        integration_id=account.integration_id,
+        subdomain=account.subdomain,
+        secret_key=account.secret_key,
+        access_token=account.access_token,
+        **settings,  # type: ignore[arg-type]
+    )
+
+
+@contextmanager
+def _bridge(environ: dict[str, str], folder: Path) -> Iterator[str]:
+    """The Procfile's two processes, until they are no longer needed."""
+    url = f"http://127.0.0.1:{environ['PORT']}"
+    commands = _procfile_commands()
+    with (folder / "bridge.log").open("wb") as log:
+        processes = [
+            subprocess.Popen(commands[name], env=environ, cwd=ROOT, stdout=log, stderr=log)
+            for name in ("web", "worker")
+        ]
+        try:
+            _wait_until_ready(url, processes, folder / "bridge.log")
+            yield url
+        finally:
+            for process in processes:
+                process.terminate()
+            for process in processes:
+                process.wait(40)
+
+
+def _procfile_commands() -> dict[str, list[str]]:
+    """The Procfile's commands, with the programs of this Python."""
+    binaries = Path(sys.executable).parent
+    commands = {}
+    for line in (ROOT / "Procfile").read_text().splitlines():
+        name, _, command = line.partition(": ")
+        program, *arguments = command.split()
+        commands[name] = [str(binaries / program), *arguments]
+    return commands
+
+
+def _wait_until_ready(url: str, processes: list[subprocess.Popen[bytes]], log: Path) -> None:
+    ends_at = time.monotonic() + START_SECONDS
+    while time.monotonic() < ends_at and all(process.poll() is None for process in processes):
+        try:
+            if requests.get(f"{url}/readyz", timeout=2).json().get("workers"):
+                return
+        except (requests.RequestException, ValueError):
+            pass
+        time.sleep(0.1)
+    raise SystemExit(f"The bridge did not start:\n{log.read_text(errors='replace')}")
+
+
+def _ai_name(ai: StandInAI | None) -> str:
+    if ai:
+        return "a small offline stand-in (set OPENAI_API_KEY for a real one)"
+    return os.environ.get("OPENAI_MODEL") or "the default model"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,23 @@
+"""Redis for the commands of a local machine: the configured one, or one of our own."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from kommo_bridge.stand_ins.redis_server import RedisServer
+
+
+@contextmanager
+def local_redis(data_directory: Path) -> Iterator[str]:
+    """The URL of `REDIS_URL` when that is set, else of a redis-server that lives as long as we.
+
+    Raises:
+        RedisServerError: None is configured and none is installed.
+    """
+    configured = os.environ.get("REDIS_URL", "").strip()
+    if configured:
+        yield configured
+        return
+    with RedisServer(data_directory) as server:
+        yield server.url

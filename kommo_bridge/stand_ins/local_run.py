@@ -1,0 +1,76 @@
+"""`make run`: the Procfile's web and worker on this machine, for real use.
+
+Makes a `.env` with a secret key of its own when there is none, and starts a Redis server of its
+own, with its data in `instance/`, when `REDIS_URL` is not set.
+"""
+
+import os
+import secrets
+import subprocess
+import sys
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+from kommo_bridge.stand_ins.local_redis import local_redis
+from kommo_bridge.stand_ins.redis_server import RedisServerError
+
+# honcho kills what has not stopped after 5 s.
+GRACE_SECONDS = "4"
+
+
+def main() -> int:
+    """Run until Ctrl-C; returns honcho's exit status."""
+    _make_env_file(Path(".env"), Path(".env.example"))
+    for name, value in dotenv_values(".env").items():
+        if value and not os.environ.get(name):
+            os.environ[name] = value
+    if not os.environ.get("OPENAI_API_KEY"):
+        print("OPENAI_API_KEY is not set: put it into .env, then `make run` again.")
+        return 1
+    try:
+        with local_redis(Path("instance/redis")) as url:
+            return _honcho({"REDIS_URL": url, "WORKER_GRACE_SECONDS": GRACE_SECONDS})
+    except RedisServerError as error:
+        print(error)
+        return 1
+
+
+def _make_env_file(target: Path, example: Path) -> None:
+    if target.exists():
+        return
+    text = example.read_text(encoding="utf-8")
+    key = f"SECRET_KEY={secrets.token_hex(32)}"
+    target.touch(mode=0o600)
+    target.write_text(text.replace("SECRET_KEY=", key, 1), encoding="utf-8")
+    print("Made .env with a SECRET_KEY of its own. Keep the file: it opens the stored secrets.")
+
+
+def _honcho(settings: dict[str, str]) -> int:
+    # In honcho's eyes PORT belongs to the first process; the .env file is read above.
+    port = os.environ.get("PORT") or "8000"
+    environ = os.environ | settings | {"PORT": port, "PYTHONUNBUFFERED": "1"}
+    command = [
+        sys.executable,
+        "-m",
+        "honcho",
+        "-e",
+        os.devnull,
+        "start",
+        "-p",
+        port,
+        "web",
+        "worker",
+    ]
+    print(f"kommo_bridge on http://localhost:{port} (Ctrl-C stops it)")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    process = subprocess.Popen(command, env=environ | {"PATH": path})
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            continue  # honcho got it too and stops both
+
+
+if __name__ == "__main__":
+    sys.exit(main())
