@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from http import HTTPStatus
 from pathlib import Path
 
 import requests
@@ -73,10 +74,8 @@ def _folder(stack: ExitStack) -> Path:
 def _conversation(kommo: StandInKommo, url: str, account: Account) -> bool:
     print("A customer writes on WhatsApp:")
     return all(
-        [
-            _exchange(kommo, url, account, message, exit_expected="success", seconds=90)
-            for message in MESSAGES
-        ]
+        _exchange(kommo, url, account, message, exit_expected="success", seconds=90)
+        for message in MESSAGES
     )
 
 
@@ -116,7 +115,7 @@ def _exchange(
         f"            exit {status}; acknowledged {sent.status} in {sent.milliseconds:.0f} ms, "
         f"answered in {answered:.0f} ms"
     )
-    return sent.status == requests.codes.ok and status == exit_expected
+    return bool(sent.status == HTTPStatus.OK and status == exit_expected)
 
 
 def _environment(

@@ -152,12 +152,12 @@ def test_a_stopped_server_is_gone_and_stopping_again_does_no_harm(tmp_path: Path
     assert not _alive(process_id)
 
 
-def test_a_free_port_that_was_taken_meanwhile_is_given_up(
+def test_afree_port_that_was_taken_meanwhile_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        ports = [taken.getsockname()[1], *(redis_server._free_port() for _ in range(4))]
-        monkeypatch.setattr(redis_server, "_free_port", iter(ports).__next__)
+        ports = [taken.getsockname()[1], *(redis_server.free_port() for _ in range(4))]
+        monkeypatch.setattr(redis_server, "free_port", iter(ports).__next__)
 
         with RedisServer(tmp_path) as server:
             assert server.port == ports[1]
