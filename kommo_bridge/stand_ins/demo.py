@@ -6,16 +6,12 @@ Real: gunicorn, Redis, the worker, every HTTP call. Stand-ins: Kommo, and the AI
 
 import os
 import secrets
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from http import HTTPStatus
 from pathlib import Path
-
-import requests
 
 from kommo_bridge.integrations import Integration, IntegrationStore
 from kommo_bridge.stand_ins.account import Account
@@ -23,9 +19,9 @@ from kommo_bridge.stand_ins.ai import StandInAI
 from kommo_bridge.stand_ins.faults import Status
 from kommo_bridge.stand_ins.kommo import StandInKommo
 from kommo_bridge.stand_ins.local_redis import local_redis
+from kommo_bridge.stand_ins.processes import ROOT, run_bridge
 from kommo_bridge.stand_ins.redis_server import free_port
 
-ROOT = Path(__file__).resolve().parents[2]
 MESSAGES = (
     "Hello, do you deliver flowers on Sundays?",
     "And how much is a bouquet of 21 roses?",
@@ -35,7 +31,6 @@ INSTRUCTIONS = (
     "We are Flora, a flower shop. We deliver every day from 9 to 20 h. A bouquet of 21 roses is "
     "45 euro. Cards and cash are accepted."
 )
-START_SECONDS = 30.0
 
 
 def main() -> int:
@@ -50,7 +45,8 @@ def main() -> int:
         redis_url = stack.enter_context(local_redis(folder / "redis"))
         environ = _environment(folder, redis_url, kommo, ai)
         accounts = _accounts(environ, kommo, down)
-        url = stack.enter_context(_bridge(environ, folder))
+        stack.enter_context(run_bridge(environ, folder / "bridge.log"))
+        url = f"http://127.0.0.1:{environ['PORT']}"
         print(f"Kommo: a stand-in on this machine. AI: {_ai_name(ai)}. Redis: {redis_url}")
         print(f"The bridge: gunicorn and worker.py, {url}\n")
         went_well = _conversation(kommo, url, accounts[0])
@@ -166,49 +162,6 @@ def _integration(account: Account, **settings: str) -> Integration:
         access_token=account.access_token,
         **settings,  # type: ignore[arg-type]
     )
-
-
-@contextmanager
-def _bridge(environ: dict[str, str], folder: Path) -> Iterator[str]:
-    """The Procfile's two processes, until they are no longer needed."""
-    url = f"http://127.0.0.1:{environ['PORT']}"
-    commands = _procfile_commands()
-    with (folder / "bridge.log").open("wb") as log:
-        processes = [
-            subprocess.Popen(commands[name], env=environ, cwd=ROOT, stdout=log, stderr=log)
-            for name in ("web", "worker")
-        ]
-        try:
-            _wait_until_ready(url, processes, folder / "bridge.log")
-            yield url
-        finally:
-            for process in processes:
-                process.terminate()
-            for process in processes:
-                process.wait(40)
-
-
-def _procfile_commands() -> dict[str, list[str]]:
-    """The Procfile's commands, with the programs of this Python."""
-    binaries = Path(sys.executable).parent
-    commands = {}
-    for line in (ROOT / "Procfile").read_text().splitlines():
-        name, _, command = line.partition(": ")
-        program, *arguments = command.split()
-        commands[name] = [str(binaries / program), *arguments]
-    return commands
-
-
-def _wait_until_ready(url: str, processes: list[subprocess.Popen[bytes]], log: Path) -> None:
-    ends_at = time.monotonic() + START_SECONDS
-    while time.monotonic() < ends_at and all(process.poll() is None for process in processes):
-        try:
-            if requests.get(f"{url}/readyz", timeout=2).json().get("workers"):
-                return
-        except (requests.RequestException, ValueError):
-            pass
-        time.sleep(0.1)
-    raise SystemExit(f"The bridge did not start:\n{log.read_text(errors='replace')}")
 
 
 def _ai_name(ai: StandInAI | None) -> str:

@@ -9,8 +9,12 @@ from kommo_bridge.stand_ins.redis_server import RedisServer
 
 
 @contextmanager
-def local_redis(data_directory: Path) -> Iterator[str]:
+def local_redis(data_directory: Path, port: int | None = None) -> Iterator[str]:
     """The URL of `REDIS_URL` when that is set, else of a redis-server that lives as long as we.
+
+    Args:
+        data_directory: Where its data is kept.
+        port: The port to take; None for any free one.
 
     Raises:
         RedisServerError: None is configured and none is installed.
@@ -19,5 +23,5 @@ def local_redis(data_directory: Path) -> Iterator[str]:
     if configured:
         yield configured
         return
-    with RedisServer(data_directory) as server:
+    with RedisServer(data_directory, port=port) as server:
         yield server.url

@@ -6,6 +6,7 @@ own, with its data in `instance/`, when `REDIS_URL` is not set.
 
 import os
 import secrets
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,8 @@ from kommo_bridge.stand_ins.redis_server import RedisServerError
 
 # honcho kills what has not stopped after 5 s.
 GRACE_SECONDS = "4"
+# Where the flask commands look when REDIS_URL is not set.
+REDIS_PORT = 6379
 
 
 def main() -> int:
@@ -29,11 +32,17 @@ def main() -> int:
         print("OPENAI_API_KEY is not set: put it into .env, then `make run` again.")
         return 1
     try:
-        with local_redis(Path("instance/redis")) as url:
+        with local_redis(Path("instance/redis"), _free(REDIS_PORT)) as url:
             return _honcho({"REDIS_URL": url, "WORKER_GRACE_SECONDS": GRACE_SECONDS})
     except RedisServerError as error:
         print(error)
         return 1
+
+
+def _free(port: int) -> int | None:
+    """The port, or None when somebody holds it."""
+    with socket.socket() as probe:
+        return None if probe.connect_ex(("127.0.0.1", port)) == 0 else port
 
 
 def _make_env_file(target: Path, example: Path) -> None:

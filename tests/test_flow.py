@@ -1,0 +1,162 @@
+"""The whole way, with the Procfile's processes: from a widget request to a continued Salesbot."""
+
+import os
+import re
+import subprocess
+import sys
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from redis import Redis
+
+from kommo_bridge.integrations import Integration
+from kommo_bridge.settings import Settings
+from kommo_bridge.stand_ins.account import Account
+from kommo_bridge.stand_ins.ai import StandInAI
+from kommo_bridge.stand_ins.kommo import StandInKommo
+from kommo_bridge.stand_ins.processes import ROOT, run_bridge
+from kommo_bridge.stand_ins.redis_server import free_port
+
+MESSAGE = "Do you deliver to the lighthouse on Sundays?"
+
+
+@dataclass(frozen=True)
+class Bridge:
+    """The running processes, as a test sees them."""
+
+    url: str
+    environ: dict[str, str]
+    log_path: Path
+
+    def flask(self, *arguments: str) -> str:
+        """What a flask command prints."""
+        command = [str(Path(sys.executable).parent / "flask"), *arguments]
+        done = subprocess.run(
+            command, env=self.environ, cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip()
+
+
+@pytest.fixture
+def bridge(settings: Settings, acme: Integration, tmp_path: Path) -> Iterator[Bridge]:
+    environ = {
+        "PATH": os.environ["PATH"],
+        "SECRET_KEY": settings.secret_key,
+        "REDIS_URL": settings.redis_url,
+        "DATABASE_PATH": str(settings.database_path),
+        "OPENAI_API_KEY": settings.openai_api_key or "",
+        "OPENAI_BASE_URL": settings.openai_base_url or "",
+        "KOMMO_EXTRA_HOSTS": ",".join(settings.kommo_extra_hosts),
+        "LOG_LEVEL": "DEBUG",
+        "PORT": str(free_port()),
+    }
+    with run_bridge(environ, tmp_path / "bridge.log"):
+        yield Bridge(f"http://127.0.0.1:{environ['PORT']}", environ, tmp_path / "bridge.log")
+
+
+def test_a_customer_is_answered_through_gunicorn_redis_and_worker(
+    bridge: Bridge, kommo: StandInKommo, account: Account, ai: StandInAI, redis: Redis
+) -> None:
+    sent = kommo.send_widget_request(bridge.url, account, MESSAGE, entity_id=7)
+
+    data = kommo.wait_for(sent, 20)["data"]
+
+    assert sent.status == 200
+    assert data["status"] == "success"
+    assert MESSAGE in data["reply"]
+    assert data["message"] == data["reply"]
+    assert ai.answered == 1
+    assert not kommo.violations
+
+
+def test_no_secret_and_no_word_of_the_customer_stands_in_any_log_or_key(
+    bridge: Bridge, kommo: StandInKommo, account: Account, ai: StandInAI, redis: Redis
+) -> None:
+    """Planted secrets are looked for in the log of both processes, in Redis and in SQLite."""
+    sent = kommo.send_widget_request(bridge.url, account, MESSAGE, entity_id=7)
+    kommo.wait_for(sent, 20)
+    requests.post(
+        f"{bridge.url}/api/kommo/kommo/widget-request",
+        data={"token": sent.token, "data[message]": MESSAGE, "return_url": "https://evil.example/"},
+        timeout=5,
+    )
+
+    log = bridge.log_path.read_bytes()
+    stored = b"".join(Path(path).read_bytes() for path in _database_files(bridge))
+    in_redis = b"".join(_everything_in(redis))
+
+    for secret in (account.secret_key, account.access_token, sent.token, "sk-stand-in"):
+        assert secret.encode() not in log + stored + in_redis
+    assert MESSAGE.encode() not in log + stored
+    assert in_redis.count(MESSAGE.encode()) == 1, "once, in the job's arguments"
+    assert bridge.environ["SECRET_KEY"].encode() not in log + stored + in_redis
+    assert b"invalid_return_url" in log
+
+
+def test_the_curl_call_of_the_readme_works_as_printed(bridge: Bridge) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    curl = re.search(r"curl -X POST http://localhost:8000(/\S+).*?-d '(.*?)'\n", readme, re.DOTALL)
+    assert curl
+    bridge.flask(
+        "integrations", "add", "--subdomain", "test",
+        "--integration-id", "0b01c2d3-0000-4000-8000-000000000000",
+        "--secret-key", "s" * 64, "--access-token", "none-yet",
+    )  # fmt: skip
+    token = bridge.flask("token", "mint", "test")
+
+    body = curl[2].replace("'$(flask token mint test)'", token)
+    good = _post_json(bridge.url + curl[1], body)
+    bad = _post_json(bridge.url + curl[1], body.replace(token, "test_jwt_token"))
+
+    assert (good.status_code, good.json()) == (200, {"status": "ok"})
+    assert good.elapsed.total_seconds() < 2
+    assert (bad.status_code, bad.json()["error"]) == (401, "invalid_token")
+
+
+def test_the_web_process_does_not_import_openai() -> None:
+    """Everything that gunicorn loads hangs on the application factory."""
+    code = (
+        "import sys; import kommo_bridge.app;"
+        "sys.exit(str([n for n in ('openai', 'httpx2', 'PIL') if n in sys.modules]))"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert done.stderr.strip() == "[]"
+
+
+def _post_json(url: str, body: str) -> requests.Response:
+    headers = {"Content-Type": "application/json"}
+    return requests.post(url, data=body, headers=headers, timeout=5)
+
+
+def _database_files(bridge: Bridge) -> list[Path]:
+    path = Path(bridge.environ["DATABASE_PATH"])
+    return sorted(path.parent.glob(path.name + "*"))
+
+
+def _everything_in(redis: Redis) -> Iterator[bytes]:
+    """Keys and values; RQ keeps a job's arguments compressed."""
+    for key in redis.scan_iter():
+        yield key
+        kind = redis.type(key)
+        if kind == b"hash":
+            fields: dict[Any, Any] = redis.hgetall(key)
+            for field, value in fields.items():
+                yield field + b"=" + _unpacked(value)
+        else:
+            yield redis.dump(key) or b""
+
+
+def _unpacked(value: bytes) -> bytes:
+    try:
+        return zlib.decompress(value)
+    except zlib.error:
+        return value
