@@ -18,10 +18,10 @@ demo: $(VENV)/installed  ## a customer's conversation, played through the real w
 
 test: $(VENV)/installed  ## all tests; those in a browser only where Chromium is installed, or in CI
 	@if command -v chromedriver >/dev/null || [ -n "$$CI" ]; then \
-	  $(BIN)/python -m pytest $(ARGS); \
+	  $(BIN)/python -m pytest -n 4 $(ARGS); \
 	else \
 	  echo "No Chromium with chromedriver here: the widget's browser tests are left out (.ci/install-browser brings one)."; \
-	  $(BIN)/python -m pytest --ignore=tests/test_widget_in_browser.py $(ARGS); \
+	  $(BIN)/python -m pytest -n 4 --ignore=tests/test_widget_in_browser.py $(ARGS); \
 	fi
 
 run: $(VENV)/installed  ## web and worker of the Procfile, for real use
@@ -42,7 +42,7 @@ soak: $(VENV)/installed  ## random faults under load; 0 lost and 0 doubled, or i
 	$(BIN)/python bench/soak.py --minutes $(MINUTES)
 
 fuzz: $(VENV)/installed  ## the property tests with many examples
-	FUZZ_EXAMPLES=20000 $(BIN)/python -m pytest tests/kommo -q
+	FUZZ_EXAMPLES=20000 $(BIN)/python -m pytest -n 4 tests/kommo -q
 
 logos: $(VENV)/installed  ## render the widget's pictures from its drawing
 	$(BIN)/python widgets/source/render_logos.py

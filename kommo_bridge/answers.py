@@ -21,7 +21,8 @@ from kommo_bridge.redis_client import PREFIX
 OPEN_KEY = f"{PREFIX}answers:open"
 MIN_KEPT_SECONDS = 24 * 3600
 MAX_KEPT_SECONDS = 7 * 24 * 3600
-CLAIM_SECONDS = 20
+# Longer than the wait for Kommo's pace and one continue call together.
+CLAIM_SECONDS = 15
 
 OPEN, CONTINUED, GIVEN_UP = "open", "continued", "given_up"
 

@@ -92,6 +92,10 @@ class Assistant:
             ) from None
         return _read(completion)
 
+    def close(self) -> None:
+        """Close all connections."""
+        self._http.close()
+
     def _client(self, integration: Integration) -> openai.OpenAI:
         """The client of one key and server; clients share the connection pool."""
         own = bool(integration.ai_api_key or integration.ai_base_url)

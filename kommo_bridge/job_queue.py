@@ -34,7 +34,7 @@ JOB_TTL_SECONDS = 24 * 3600
 RESULT_TTL_SECONDS = 3600
 FAILURE_TTL_SECONDS = 7 * 24 * 3600
 # For jobs whose worker died: at once, then with growing waits.
-CRASH_RETRIES = RetryPolicy(8, interval=[1, 1, 5, 15, 30, 60, 60, 60])
+CRASH_RETRIES = RetryPolicy(8, interval=[0, 0, 5, 15, 30, 60, 60, 60])
 RETRY_AFTER_OUTAGE_SECONDS = 5
 
 # KEYS: record, job, queue, open answers, rate counter, RQ's set of queues, RQ's set of limits,

@@ -52,6 +52,11 @@ class Parts:
     client: KommoClient
     pacer: Pacer
 
+    def close(self) -> None:
+        """Close the connections to both partners."""
+        self.client.close()
+        self.assistant.close()
+
 
 def answer_widget_request(payload: Mapping[str, Any]) -> Retry | None:
     """RQ's job. Returns a Retry when there is something to wait for.
@@ -108,6 +113,11 @@ def sweep(parts: Parts, now: float) -> int:
         if record is None:
             parts.answers.forget(job_id)
             continue
+        if record.outcome is None and _seconds_left(record.request, parts) > 0:
+            # Queued under a shorter deadline than ours. Without the customer's words, which only
+            # the job has, there is nothing to do before ours is over.
+            parts.answers.postpone(job_id, now + _seconds_left(record.request, parts))
+            continue
         log_event(logger, "overdue answer", level=logging.WARNING, job=job_id)
         try:
             answer(record.request, parts)
@@ -155,7 +165,7 @@ def _find_outcome(
     request: WidgetRequest, record: Answer, integration: Integration, parts: Parts
 ) -> Outcome | float:
     """What to continue with, or the seconds until it makes sense to ask the AI again."""
-    left = request.accepted_at + parts.settings.reply_deadline_seconds - time.time()
+    left = _seconds_left(request, parts)
     if left <= 0:
         return Outcome("fail", integration.fallback_text, "no reply before the deadline")
     if not integration.enabled:
@@ -206,7 +216,7 @@ def _deliver(
         return _later(request, wait, parts)
     claim = parts.answers.claim(request.job_id)
     if claim is None:
-        return _later(request, CLAIM_SECONDS / 4, parts)
+        return _later(request, CLAIM_SECONDS / 5, parts)
     try:
         time.sleep(wait)
         before = parts.answers.sending(request)
@@ -290,9 +300,8 @@ def _after_kommo_error(
         parts.answers.not_sent(request.job_id)
     wait = max(error.retry_after_seconds or 0.0, _wait(record.attempts))
     if error.status == HTTPStatus.TOO_MANY_REQUESTS:
-        pause = error.retry_after_seconds or PAUSE_AFTER_429_SECONDS
-        parts.pacer.pause(integration.host, pause)
-        wait = max(error.retry_after_seconds or 0.0, PAUSE_AFTER_429_SECONDS)
+        wait = error.retry_after_seconds or PAUSE_AFTER_429_SECONDS
+        parts.pacer.pause(integration.host, wait)
     elif error.status == HTTPStatus.FORBIDDEN and parts.pacer.was_limited(integration.host):
         parts.pacer.pause_all(PAUSE_AFTER_BLOCK_SECONDS)
         wait = PAUSE_AFTER_BLOCK_SECONDS
@@ -316,6 +325,11 @@ def _later(
     wait = min(wait, left + 1)
     parts.answers.postpone(request.job_id, time.time() + wait + 2 * SWEEP_MARGIN_SECONDS)
     return wait
+
+
+def _seconds_left(request: WidgetRequest, parts: Parts) -> float:
+    """The time until the reply deadline."""
+    return request.accepted_at + parts.settings.reply_deadline_seconds - time.time()
 
 
 def _wait(attempts: int) -> float:

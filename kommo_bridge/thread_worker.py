@@ -198,9 +198,18 @@ class ThreadWorker(BaseWorker):
         except RedisError as error:
             log_event(logger, "redis is away", level=logging.WARNING, error=type(error).__name__)
             time.sleep(TICK_SECONDS)
+        except Exception as error:  # a job that RQ cannot read must not end the worker
+            logger.exception("job could not be taken")
+            self._drop(getattr(error, "job_id", None))
         finally:
             if not taken:
                 self._slots.release()
+
+    def _drop(self, job_id: str | None) -> None:
+        """Take an unreadable job off the queue for good; the sweep continues its Salesbot."""
+        if job_id:
+            self.queue.intermediate_queue.remove(job_id)
+        time.sleep(TICK_SECONDS)
 
     def _dequeue(self) -> tuple[Job, Queue] | None:
         try:
@@ -258,12 +267,16 @@ class ThreadWorker(BaseWorker):
     # The ticker
 
     def _tick_until_done(self) -> None:
+        # RQ's lock lives for interval + 60 s: a killed worker's would stop all retries as long.
         scheduler = RQScheduler(
-            [self.queue], connection=self.connection, serializer=self.serializer
+            [self.queue],
+            connection=self.connection,
+            serializer=self.serializer,
+            interval=LEASE_SECONDS - 60,
         )
         every = {
             "heartbeat": _Every(HEARTBEAT_SECONDS, self._keep_leases),
-            "locks": _Every(10.0, scheduler.acquire_locks),
+            "locks": _Every(RECOVERY_SECONDS, scheduler.acquire_locks),
             "schedule": _Every(TICK_SECONDS, lambda: self._schedule(scheduler)),
             "recover": _Every(RECOVERY_SECONDS, self._recover),
             "sweep": _Every(RECOVERY_SECONDS, self._start_sweep),

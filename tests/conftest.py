@@ -93,6 +93,8 @@ def acme(store: IntegrationStore, account: Account) -> Integration:
 
 
 @pytest.fixture
-def parts(settings: Settings, acme: Integration) -> Parts:
+def parts(settings: Settings, acme: Integration) -> Iterator[Parts]:
     """The real parts of a job."""
-    return build_parts(settings)
+    built = build_parts(settings)
+    yield built
+    built.close()

@@ -1,6 +1,5 @@
 """The whole way, with the Procfile's processes: from a widget request to a continued Salesbot."""
 
-import os
 import re
 import subprocess
 import sys
@@ -19,8 +18,7 @@ from kommo_bridge.settings import Settings
 from kommo_bridge.stand_ins.account import Account
 from kommo_bridge.stand_ins.ai import StandInAI
 from kommo_bridge.stand_ins.kommo import StandInKommo
-from kommo_bridge.stand_ins.processes import ROOT, run_bridge
-from kommo_bridge.stand_ins.redis_server import free_port
+from kommo_bridge.stand_ins.processes import ROOT, process_environ, run_bridge
 
 MESSAGE = "Do you deliver to the lighthouse on Sundays?"
 
@@ -44,17 +42,7 @@ class Bridge:
 
 @pytest.fixture
 def bridge(settings: Settings, acme: Integration, tmp_path: Path) -> Iterator[Bridge]:
-    environ = {
-        "PATH": os.environ["PATH"],
-        "SECRET_KEY": settings.secret_key,
-        "REDIS_URL": settings.redis_url,
-        "DATABASE_PATH": str(settings.database_path),
-        "OPENAI_API_KEY": settings.openai_api_key or "",
-        "OPENAI_BASE_URL": settings.openai_base_url or "",
-        "KOMMO_EXTRA_HOSTS": ",".join(settings.kommo_extra_hosts),
-        "LOG_LEVEL": "DEBUG",
-        "PORT": str(free_port()),
-    }
+    environ = process_environ(settings) | {"LOG_LEVEL": "DEBUG"}
     with run_bridge(environ, tmp_path / "bridge.log"):
         yield Bridge(f"http://127.0.0.1:{environ['PORT']}", environ, tmp_path / "bridge.log")
 

@@ -7,8 +7,8 @@ answer. Which answers are final is decided here and nowhere else.
 
 import io
 import socket
-import threading
 from http import HTTPStatus
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import requests
@@ -22,18 +22,30 @@ from kommo_bridge.errors import KommoError
 from kommo_bridge.kommo.continuation import Continuation
 
 CONNECT_TIMEOUT_SECONDS = 4.0
-READ_TIMEOUT_SECONDS = 8.0
-TOTAL_SECONDS = 12.0
+READ_TIMEOUT_SECONDS = 6.0
+TOTAL_SECONDS = 10.0
 MAX_ANSWER_BYTES = 64 * 1024
 MAX_RETRY_AFTER_SECONDS = 3600
 MAX_CODES = 10
 
 
 class KommoClient:
-    """Calls Kommo; one warm connection pool per thread."""
+    """Calls Kommo; one warm connection pool for all threads."""
 
     def __init__(self) -> None:
-        self._local = threading.local()
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._session.headers["User-Agent"] = "kommo_bridge"
+        # Nothing of one account may travel with another's calls.
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        for scheme in ("https://", "http://"):
+            self._session.mount(
+                scheme, _LimitedAdapter(max_retries=0, pool_connections=64, pool_maxsize=64)
+            )
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._session.close()
 
     def continue_salesbot(
         self, return_url: str, continuation: Continuation, access_token: str
@@ -62,19 +74,8 @@ class KommoClient:
                 permanent=False,
                 arrived=not _never_left(error),
             ) from None  # the library's error text may hold the URL's query
-        if not answer.ok or answer.is_redirect:
+        if answer.status_code // 100 != 2:  # noqa: PLR2004  any 2xx
             raise _refusal(answer)
-
-    @property
-    def _session(self) -> requests.Session:
-        if not hasattr(self._local, "session"):
-            session = requests.Session()
-            session.trust_env = False
-            session.headers["User-Agent"] = "kommo_bridge"
-            for scheme in ("https://", "http://"):
-                session.mount(scheme, _LimitedAdapter(max_retries=0))
-            self._local.session = session
-        return self._local.session  # type: ignore[no-any-return]
 
 
 def _refusal(answer: requests.Response) -> KommoError:

@@ -1,5 +1,6 @@
 """The Procfile's processes, started on this machine for the demo, the tests and the benchmarks."""
 
+import os
 import subprocess
 import sys
 import time
@@ -9,9 +10,30 @@ from pathlib import Path
 
 import requests
 
+from kommo_bridge.settings import Settings
+from kommo_bridge.stand_ins.redis_server import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 30.0
 STOP_SECONDS = 40.0
+
+
+def process_environ(settings: Settings) -> dict[str, str]:
+    """The environment that leads processes to the same settings, on a port of their own."""
+    return {
+        "PATH": os.environ["PATH"],
+        "SECRET_KEY": settings.secret_key,
+        "REDIS_URL": settings.redis_url,
+        "DATABASE_PATH": str(settings.database_path),
+        "OPENAI_API_KEY": settings.openai_api_key or "",
+        "OPENAI_BASE_URL": settings.openai_base_url or "",
+        "KOMMO_EXTRA_HOSTS": ",".join(settings.kommo_extra_hosts),
+        "REPLY_DEADLINE_SECONDS": str(settings.reply_deadline_seconds),
+        "CONTINUE_DEADLINE_SECONDS": str(settings.continue_deadline_seconds),
+        "WORKER_CONCURRENCY": str(settings.worker_concurrency),
+        "WORKER_GRACE_SECONDS": str(settings.worker_grace_seconds),
+        "PORT": str(free_port()),
+    }
 
 
 @contextmanager

@@ -1,0 +1,295 @@
+"""Real worker processes, real signals, a real Redis that dies: every answer still arrives, once."""
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from kommo_bridge.integrations import Integration, IntegrationStore
+from kommo_bridge.job_queue import CRASH_RETRIES, JobQueue, work_queue
+from kommo_bridge.kommo.widget_request import WidgetRequest
+from kommo_bridge.settings import Settings
+from kommo_bridge.stand_ins.account import Account
+from kommo_bridge.stand_ins.ai import StandInAI
+from kommo_bridge.stand_ins.faults import Hang
+from kommo_bridge.stand_ins.kommo import Continuation, StandInKommo
+from kommo_bridge.stand_ins.processes import process_environ, run_bridge
+from kommo_bridge.stand_ins.redis_server import RedisServer
+from kommo_bridge.stand_ins.widget_requests import WaitingBlock
+
+Process = subprocess.Popen[bytes]
+
+
+@dataclass
+class Night:
+    """What a test of faults plays with: a Redis of its own, partners, and workers to start."""
+
+    redis_server: RedisServer
+    settings: Settings
+    kommo: StandInKommo
+    ai: StandInAI
+    store: IntegrationStore
+    start_worker: Callable[..., Process]
+
+    @property
+    def redis(self) -> Redis:
+        return Redis.from_url(self.redis_server.url)
+
+    def queue_request(self, account: Account, message: str = "Hello") -> WaitingBlock:
+        """Queue what the web edge would queue."""
+        block = self.kommo.open_block(account, delivery="json")
+        request = WidgetRequest(
+            integration_id=account.integration_id,
+            account_id=account.account_id,
+            subdomain=account.subdomain,
+            entity_type="2",
+            entity_id=7,
+            return_url=self.kommo.url + block.path,
+            message=message,
+            delivery="json",
+            contact_name="",
+            origin="",
+            chat_id="",
+            widget_version="",
+            expires_at=time.time() + 600,
+            accepted_at=time.time(),
+        )
+        with Redis.from_url(self.redis_server.url) as redis:
+            assert JobQueue(redis, self.settings).enqueue(request)
+        return block
+
+    def wait(self, block: WaitingBlock, seconds: float) -> Continuation:
+        return self.kommo.wait_for_continuation(block, seconds)
+
+
+@pytest.fixture
+def night(
+    tmp_path: Path, settings: Settings, kommo: StandInKommo, ai: StandInAI
+) -> Iterator[Night]:
+    with ExitStack() as stack:
+        server = stack.enter_context(RedisServer(tmp_path / "own-redis"))
+        own = replace(
+            settings, redis_url=server.url, worker_concurrency=4, reply_deadline_seconds=60
+        )
+        store = IntegrationStore(own.database_path, own.secret_key)
+        store.migrate()
+
+        def start_worker(**changes: Any) -> Process:
+            environ = process_environ(replace(own, **changes))
+            log = tmp_path / "worker.log"
+            run = run_bridge(environ, log, names=("worker",))
+            return stack.enter_context(run)["worker"]
+
+        yield Night(server, own, kommo, ai, store, start_worker)
+
+
+@pytest.fixture
+def flora(night: Night, account: Account) -> Account:
+    """An account whose AI is the common one."""
+    return _known(night, account)
+
+
+def _known(night: Night, account: Account, **settings: Any) -> Account:
+    night.store.add(
+        Integration(
+            integration_id=account.integration_id,
+            subdomain=account.subdomain,
+            account_id=account.account_id,
+            secret_key=account.secret_key,
+            access_token=account.access_token,
+            **settings,
+        )
+    )
+    return account
+
+
+def _until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+    ends_at = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < ends_at, "it did not come to that"
+        time.sleep(0.02)
+
+
+def _kill(process: Process) -> None:
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def test_a_worker_killed_in_mid_job_is_followed_by_its_restarted_self(
+    night: Night, flora: Account
+) -> None:
+    night.ai.delay_seconds = 5
+    worker = night.start_worker()
+    block = night.queue_request(flora)
+    _until(lambda: night.ai.count == 1)
+
+    _kill(worker)
+    night.ai.delay_seconds = 0
+    night.start_worker()
+
+    assert night.wait(block, 30).body["data"]["status"] == "success"
+    assert len(night.kommo.continuations) == 1
+
+
+def test_a_worker_killed_in_mid_job_is_followed_by_another_worker(
+    night: Night, flora: Account
+) -> None:
+    """All its jobs, and none of them twice."""
+    night.ai.delay_seconds = 5
+    worker = night.start_worker()
+    blocks = [night.queue_request(flora, f"Hello {number}") for number in range(3)]
+    _until(lambda: night.ai.count == 3)
+    night.start_worker()
+
+    _kill(worker)
+    night.ai.delay_seconds = 0
+
+    for number, block in enumerate(blocks):
+        assert f"Hello {number}" in night.wait(block, 30).body["data"]["reply"]
+    assert len(night.kommo.continuations) == 3
+
+
+def test_a_worker_killed_while_sending_does_not_ask_the_ai_again(
+    night: Night, flora: Account
+) -> None:
+    night.kommo.faults.order(Hang(), times=1)
+    worker = night.start_worker()
+    block = night.queue_request(flora)
+    _until(lambda: night.kommo.calls(flora))
+
+    _kill(worker)
+    night.start_worker()
+
+    assert night.wait(block, 30).body["data"]["status"] == "success"
+    assert night.ai.count == 1
+
+
+def test_a_job_taken_but_never_started_is_handed_back(night: Night, flora: Account) -> None:
+    """The worker died between taking it off the queue and starting it."""
+    block = night.queue_request(flora)
+    queue = work_queue(night.redis)
+    night.redis.lmove(queue.key, queue.intermediate_queue.key)
+
+    night.start_worker()
+
+    assert night.wait(block, 30).body["data"]["status"] == "success"
+
+
+def test_sigterm_lets_a_job_finish_within_the_grace(night: Night, flora: Account) -> None:
+    night.ai.delay_seconds = 1.5
+    worker = night.start_worker()
+    block = night.queue_request(flora)
+    _until(lambda: night.ai.count == 1)
+
+    worker.terminate()
+
+    assert worker.wait(10) == 0
+    assert night.wait(block, 1).body["data"]["status"] == "success"
+    assert night.ai.count == 1
+
+
+def test_sigterm_hands_back_what_does_not_finish_without_spending_a_retry(
+    night: Night, flora: Account
+) -> None:
+    night.ai.delay_seconds = 20
+    worker = night.start_worker(worker_grace_seconds=1)
+    block = night.queue_request(flora)
+    _until(lambda: night.ai.count == 1)
+
+    worker.terminate()
+    assert worker.wait(6) == 0
+
+    [job] = work_queue(night.redis).jobs
+    assert job.retries_left == CRASH_RETRIES.max
+    night.ai.delay_seconds = 0
+    night.start_worker()
+    assert night.wait(block, 10).body["data"]["status"] == "success"
+
+
+def test_an_idle_worker_stops_at_once(night: Night) -> None:
+    worker = night.start_worker()
+    _until(lambda: work_queue(night.redis) and night.redis.smembers("rq:workers"))
+
+    worker.terminate()
+
+    assert worker.wait(5) == 0
+    assert not night.redis.smembers("rq:workers")
+
+
+def test_redis_restarted_in_mid_job_and_with_jobs_queued_loses_none(
+    night: Night, flora: Account
+) -> None:
+    night.ai.delay_seconds = 2
+    worker = night.start_worker()
+    blocks = [night.queue_request(flora, f"Hello {number}") for number in range(8)]
+    _until(lambda: night.ai.count >= 4)
+
+    night.redis_server.kill()
+    time.sleep(1)
+    night.redis_server.start()
+    night.ai.delay_seconds = 0
+
+    for number, block in enumerate(blocks):
+        assert f"Hello {number}" in night.wait(block, 40).body["data"]["reply"]
+    assert len(night.kommo.continuations) == 8
+    assert worker.poll() is None, "the worker lives on"
+
+
+def test_a_redis_that_hangs_for_a_while_loses_no_answer(night: Night, flora: Account) -> None:
+    night.ai.delay_seconds = 1
+    worker = night.start_worker()
+    block = night.queue_request(flora)
+    _until(lambda: night.ai.count == 1)
+
+    night.redis_server.pause()
+    time.sleep(4)
+    night.redis_server.resume()
+
+    assert night.wait(block, 40).body["data"]["status"] == "success"
+    assert worker.poll() is None
+
+
+def test_the_fallback_arrives_at_the_deadline_wherever_the_job_is(
+    night: Night, flora: Account
+) -> None:
+    """The AI hangs, and there are more jobs than threads: most of them wait in the queue."""
+    night.ai.faults.order(Hang(), times=None)
+    night.settings = replace(night.settings, reply_deadline_seconds=4)
+    night.start_worker(reply_deadline_seconds=4, worker_concurrency=2)
+    blocks = [night.queue_request(flora) for _ in range(10)]
+
+    statuses = [night.wait(block, 25).body["data"]["status"] for block in blocks]
+
+    assert statuses == ["fail"] * 10
+    assert len(night.kommo.continuations) == 10
+
+
+def test_the_hanging_ai_of_one_business_does_not_delay_the_answers_of_another(
+    night: Night, flora: Account
+) -> None:
+    with StandInAI() as hanging:
+        hanging.faults.order(Hang(), times=None)
+        keys = ("0b01c2d3-0000-4000-8000-00000000beef", "b" * 64, "beta-token")
+        beta = _known(
+            night,
+            night.kommo.add_account("beta", 2, *keys),
+            ai_api_key="sk-beta",
+            ai_base_url=hanging.base_url,
+        )
+        night.start_worker()
+        for _ in range(30):
+            night.queue_request(beta)
+        _until(lambda: hanging.count >= night.settings.worker_concurrency)
+
+        started = time.monotonic()
+        block = night.queue_request(flora)
+        night.wait(block, 10)
+
+        assert time.monotonic() - started < 5
