@@ -1,0 +1,176 @@
+"""Random faults under load; at the end every accepted request has exactly one right answer.
+
+    python bench/soak.py [--minutes 10] [--seed 1]
+
+Real gunicorn, two real workers, a real Redis with persistence. Faults: the AI fails or is slow;
+Kommo answers 429 and 500, is slow, breaks the connection before or after it took the call; workers
+are killed (SIGKILL); Redis is killed and restarted; Kommo repeats requests.
+Exit status 1 when anything was lost, doubled or mixed up.
+"""
+
+import argparse
+import random
+import re
+import sys
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+import requests
+from stage import Stage, stage
+
+from kommo_bridge.stand_ins.ai import openai_error
+from kommo_bridge.stand_ins.faults import Drip, Fault, Reset, ResetAfter, Slow, Status
+from kommo_bridge.stand_ins.widget_requests import WidgetRequestSent
+
+SECONDS_BETWEEN_REQUESTS = 0.15
+SETTLE_SECONDS = 240.0
+WORD = re.compile(r"word-\d+-word")
+
+
+@dataclass
+class Tally:
+    """What was sent, and what was done to the bridge."""
+
+    accepted: dict[str, WidgetRequestSent] = field(default_factory=dict)
+    refused: int = 0
+    unknown: int = 0
+    repeats: int = 0
+    worker_kills: int = 0
+    redis_kills: int = 0
+    faults: int = 0
+
+
+def main() -> int:
+    """Run the soak and print its figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    tally = Tally()
+    with stage(accounts=4, reply_deadline_seconds=90, worker_concurrency=8) as it:
+        it.ai.reply = _echo
+        for name, role in (("web", "web"), ("worker-1", "worker"), ("worker-2", "worker")):
+            it.start(name, role)
+        _wait_until_ready(it)
+        _run(it, tally, random.Random(options.seed), options.minutes * 60)
+        return _verdict(it, tally)
+
+
+def _echo(messages: list[dict[str, object]]) -> str:
+    found = WORD.search(str(messages[-1]["content"]))
+    return f"You said {found[0] if found else 'nothing'}. How can we help?"
+
+
+def _run(it: Stage, tally: Tally, dice: random.Random, seconds: float) -> None:
+    ends_at = time.monotonic() + seconds
+    over = threading.Event()
+    chaos = threading.Thread(target=_chaos, args=(it, tally, random.Random(dice.random()), over))
+    chaos.start()
+    number = 0
+    next_report = time.monotonic() + 30
+    while time.monotonic() < ends_at:
+        number += 1
+        _send(it, tally, dice, number)
+        time.sleep(SECONDS_BETWEEN_REQUESTS * dice.uniform(0.2, 1.8))
+        if time.monotonic() > next_report:
+            next_report += 30
+            print(
+                f"  {len(tally.accepted)} accepted, {len(it.kommo.continuations)} continued, "
+                f"{tally.worker_kills} workers and {tally.redis_kills} Redis killed",
+                flush=True,
+            )
+    over.set()
+    chaos.join()
+    it.kommo.faults.clear()
+    it.ai.faults.clear()
+
+
+def _send(it: Stage, tally: Tally, dice: random.Random, number: int) -> None:
+    account = dice.choice(it.accounts)
+    message = f"Hello, this is word-{number}-word"
+    sent = it.kommo.send_widget_request(it.url, account, message, entity_id=number)
+    if sent.status == 200:
+        tally.accepted[f"word-{number}-word"] = sent
+        if dice.random() < 0.1:
+            tally.repeats += 1
+            it.kommo.repeat(sent)
+    elif sent.status is None:
+        tally.unknown += 1
+    else:
+        tally.refused += 1
+
+
+def _chaos(it: Stage, tally: Tally, dice: random.Random, over: threading.Event) -> None:
+    """One fault every second or so; a killed process now and then."""
+    kommo_faults: tuple[Fault, ...] = (
+        Status(500), Status(503), Status(429, headers={"Retry-After": "2"}), Slow(1.5),
+        Drip(0.05), Reset(), ResetAfter(), ResetAfter(),
+    )  # fmt: skip
+    ai_faults: tuple[Fault, ...] = (
+        Status(500), openai_error(429), Slow(3), Reset(), openai_error(401, "invalid_api_key"),
+    )  # fmt: skip
+    started = last_worker = last_redis = time.monotonic()
+    while not over.wait(dice.uniform(0.5, 1.5)):
+        tally.faults += 2
+        it.kommo.faults.order(dice.choice(kommo_faults), times=dice.randint(1, 3))
+        it.ai.faults.order(dice.choice(ai_faults), times=dice.randint(1, 2))
+        it.ai.delay_seconds = dice.uniform(0, 0.8)
+        now = time.monotonic()
+        if now - last_worker > 20:
+            last_worker = now
+            tally.worker_kills += 1
+            name = dice.choice(("worker-1", "worker-2"))
+            it.kill(name)
+            it.start(name, "worker")
+        if now - last_redis > 45 and now - started > 10:
+            last_redis = now
+            tally.redis_kills += 1
+            it.redis_server.kill()
+            time.sleep(dice.uniform(0.2, 2))
+            it.redis_server.start()
+
+
+def _verdict(it: Stage, tally: Tally) -> int:
+    print("  faults over; waiting for the last answers", flush=True)
+    ends_at = time.monotonic() + SETTLE_SECONDS
+    paths = {sent.block.path: word for word, sent in tally.accepted.items()}
+    while time.monotonic() < ends_at:
+        done = {one.block.path for one in it.kommo.continuations}
+        if paths.keys() <= done:
+            break
+        time.sleep(0.5)
+    continuations = [one for one in it.kommo.continuations if one.block.path in paths]
+    times = Counter(one.block.path for one in continuations)
+    replies = [(paths[one.block.path], one.body["data"]) for one in continuations]
+    told = sum(data["status"] == "fail" for _, data in replies)
+    mixed = sum(word not in data["reply"] for word, data in replies if data["status"] != "fail")
+    lost = len(paths) - len(times)
+    doubled = sum(count - 1 for count in times.values())
+    rows = (
+        ("requests accepted", len(paths)), ("refused while Redis was away", tally.refused),
+        ("no acknowledgement within 2 s", tally.unknown), ("repeats sent", tally.repeats),
+        ("faults ordered", tally.faults), ("workers killed", tally.worker_kills),
+        ("Redis killed", tally.redis_kills), ("answers", len(times) - told),
+        ("failures told", told), ("tokens sent astray", len(it.kommo.violations)),
+        ("mixed up", mixed), ("doubled", doubled), ("lost", lost),
+    )  # fmt: skip
+    for name, value in rows:
+        print(f"{name:32} {value:7}")
+    return 1 if lost or doubled or mixed or it.kommo.violations else 0
+
+
+def _wait_until_ready(it: Stage) -> None:
+    for _ in range(300):
+        try:
+            if requests.get(f"{it.url}/readyz", timeout=2).json().get("workers") == 2:
+                return
+        except (requests.RequestException, ValueError):
+            pass
+        time.sleep(0.1)
+    raise SystemExit("the bridge did not start")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
