@@ -117,7 +117,7 @@ class TestOnce:
         queue.enqueue(request(1))
 
         job_id = request(1).job_id
-        assert b"Hello" not in redis.hget(record_key(job_id), "request")
+        assert "Hello" not in repr(redis.hgetall(record_key(job_id)))
         assert redis.ttl(record_key(job_id)) >= 24 * 3600 - 1
         due = redis.zscore(OPEN_KEY, job_id) or 0
         assert before + 120 <= due <= time.time() + 120
