@@ -18,7 +18,7 @@ from rq.job import Retry as RetryPolicy
 from rq.rate_limit import RateLimitRegistry
 from rq.serializers import JSONSerializer
 from rq.utils import now
-from rq.worker_registration import WORKERS_BY_QUEUE_KEY
+from rq.worker_registration import WORKERS_BY_QUEUE_KEY, get_keys
 
 from kommo_bridge.answers import OPEN_KEY, kept_seconds, record_key, request_text
 from kommo_bridge.errors import QueueUnavailable, RateLimited
@@ -176,8 +176,19 @@ def work_queue(redis: Redis) -> Queue:
     return Queue(QUEUE_NAME, connection=redis, serializer=JSONSerializer)
 
 
+def live_workers(queue: Queue) -> int:
+    """How many workers of this queue are alive; RQ also lists those that died a while ago."""
+    keys = get_keys(queue)
+    return int(queue.connection.exists(*keys)) if keys else 0
+
+
 def oldest_queued_seconds(queue: Queue) -> float:
-    """How long the oldest queued job has waited, 0 when none does."""
+    """How long the oldest job has waited, queued or held back, 0 when none does."""
     job_ids = queue.get_job_ids(0, 1)
     job = queue.fetch_job(job_ids[0]) if job_ids else None
-    return (now() - job.enqueued_at).total_seconds() if job and job.enqueued_at else 0.0
+    since = [job.enqueued_at.timestamp()] if job and job.enqueued_at else []
+    with queue.connection.pipeline(transaction=False) as pipeline:
+        for limit in RateLimitRegistry.all(queue.connection):
+            pipeline.zrange(limit.rate_limited_key, 0, 0, withscores=True)
+        since += [score for first in pipeline.execute() for _, score in first]
+    return max(0.0, time.time() - min(since)) if since else 0.0

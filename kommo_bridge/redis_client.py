@@ -5,6 +5,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from redis import Redis
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
 WEB_TIMEOUT_SECONDS = 0.4
@@ -27,6 +28,7 @@ def connect(url: str, *, timeout_seconds: float | None = None) -> Redis:
         options |= {"ssl_cert_reqs": "none", "ssl_check_hostname": False}
     if timeout_seconds is not None:
         options |= {"socket_timeout": timeout_seconds, "socket_connect_timeout": timeout_seconds}
-    # One immediate retry covers a connection that Redis closed while it was idle.
-    retry = Retry(NoBackoff(), 1)
+    # One immediate retry covers a connection that Redis closed while it was idle. Not a timeout:
+    # connect, greeting and command would each double it.
+    retry = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
     return Redis.from_url(url, retry=retry, health_check_interval=30, **options)

@@ -2,7 +2,9 @@
 
 import secrets
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -10,13 +12,47 @@ from redis import Redis
 from kommo_bridge.integrations import Integration, IntegrationStore
 from kommo_bridge.jobs import Parts, build_parts
 from kommo_bridge.settings import Settings
-from kommo_bridge.stand_ins.account import Account
+from kommo_bridge.stand_ins.account import Account, sign_bot_token
 from kommo_bridge.stand_ins.ai import StandInAI
 from kommo_bridge.stand_ins.kommo import StandInKommo
 from kommo_bridge.stand_ins.redis_server import RedisServer
+from kommo_bridge.stand_ins.widget_requests import Encoding, encode_widget_request
 
 SECRET_KEY = secrets.token_hex(32)
 INTEGRATION_ID = "0b01c2d3-0000-4000-8000-00000000456c"
+
+
+@dataclass(frozen=True)
+class Salesbot:
+    """Writes the widget requests of one account, without sending them."""
+
+    account: Account
+
+    def return_url(self, continue_id: int) -> str:
+        """Where the block of this number waits."""
+        return f"{self.account.base_url}/api/v4/salesbot/321/continue/{continue_id}"
+
+    def token(self, **options: Any) -> str:
+        """A bot token; the options are those of `sign_bot_token`."""
+        return sign_bot_token(self.account, entity_id=67890, **options)
+
+    def write(
+        self,
+        continue_id: int = 1,
+        *,
+        message: str = "Hello, can you help me?",
+        encoding: Encoding = "form",
+        token: str | None = None,
+        return_url: str | None = None,
+        **data: Any,
+    ) -> tuple[str, bytes]:
+        """Content type and body of one widget request."""
+        return encode_widget_request(
+            encoding,
+            token=self.token() if token is None else token,
+            data={"message": message, "delivery": "json", **data},
+            return_url=self.return_url(continue_id) if return_url is None else return_url,
+        )
 
 
 @pytest.fixture(scope="session")
@@ -52,6 +88,12 @@ def account(kommo: StandInKommo) -> Account:
     return kommo.add_account(
         "acme", 12345678, INTEGRATION_ID, secrets.token_hex(32), secrets.token_hex(32)
     )
+
+
+@pytest.fixture
+def salesbot(account: Account) -> Salesbot:
+    """A Salesbot of acme."""
+    return Salesbot(account)
 
 
 @pytest.fixture

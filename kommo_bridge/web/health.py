@@ -7,11 +7,10 @@ from typing import Any
 from flask import Blueprint, Response, jsonify
 from redis import Redis
 from redis.exceptions import RedisError
-from rq import Worker
 
 from kommo_bridge.errors import BridgeError
 from kommo_bridge.integrations import IntegrationStore
-from kommo_bridge.job_queue import oldest_queued_seconds, work_queue
+from kommo_bridge.job_queue import live_workers, oldest_queued_seconds, work_queue
 from kommo_bridge.logs import log_event
 
 logger = logging.getLogger(__name__)
@@ -41,7 +40,7 @@ def _redis_report(redis: Redis) -> dict[str, Any]:
         queue = work_queue(redis)
         return {
             "redis": "ok",
-            "workers": Worker.count(connection=redis, queue=queue),
+            "workers": live_workers(queue),
             "oldest_queued_job_seconds": round(oldest_queued_seconds(queue), 1),
         }
     except RedisError as error:

@@ -1,11 +1,10 @@
 """The widget request: verify, check, enqueue, acknowledge, within Kommo's two seconds."""
 
 import logging
-import socket
 import time
-from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
+from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from kommo_bridge.errors import InvalidRequest, InvalidToken
@@ -20,8 +19,8 @@ from kommo_bridge.kommo.widget_request import (
 )
 from kommo_bridge.logs import log_event
 
-MAX_BODY_SECONDS = 2.0
 READ_BYTES = 16 * 1024
+BROKEN_OFF = "The body did not arrive in time or broke off."
 
 logger = logging.getLogger(__name__)
 
@@ -65,30 +64,23 @@ def _who_speaks(token: object, integrations: IntegrationStore) -> tuple[BotClaim
 
 
 def _read_body() -> bytes:
-    """The raw body, within its size and time: a form parser would read what it likes."""
+    """The raw body, within its size: a form parser would read what it likes."""
     if request.content_encoding not in (None, "", "identity"):
         raise InvalidRequest("A compressed body is not accepted.")
-    if (request.content_length or 0) > MAX_BODY_BYTES:
+    announced = request.content_length
+    if (announced or 0) > MAX_BODY_BYTES:
         raise RequestEntityTooLarge
-    _limit_reads(request.environ.get("gunicorn.socket"))
-    ends_at = time.monotonic() + MAX_BODY_SECONDS
     body = bytearray()
     try:
         while chunk := request.stream.read(READ_BYTES):
             body += chunk
             if len(body) > MAX_BODY_BYTES:
                 raise RequestEntityTooLarge
-            if time.monotonic() > ends_at:
-                raise TimeoutError
-    except OSError as error:
-        raise InvalidRequest("The body did not arrive in time or broke off.") from error
+    except (OSError, ParseException) as error:  # the latter for chunks that are none
+        raise InvalidRequest(BROKEN_OFF) from error
+    if announced is not None and len(body) < announced:
+        raise InvalidRequest(BROKEN_OFF)  # gunicorn hands on what came before the end
     return bytes(body)
-
-
-def _limit_reads(client: Any) -> None:
-    """Let no read of a slow sender's body hold this thread longer than Kommo itself waits."""
-    if isinstance(client, socket.socket):
-        client.settimeout(MAX_BODY_SECONDS)
 
 
 def _log(checked: WidgetRequest, event: str, started: float) -> None:

@@ -1,0 +1,63 @@
+"""gunicorn's thread worker with a deadline for senders.
+
+gunicorn gives headers and body no deadline, lets a silent connection hold a thread, and waits for
+a peer's close on the one main thread: a few dozen slow senders would silence the bridge, and no
+setting changes that. Built on internals of gunicorn 27; `tests/web/test_gunicorn.py` sends slowly
+and fails when they change.
+"""
+
+import socket
+import time
+from contextlib import suppress
+from typing import Any
+
+from gunicorn.workers.gthread import _DEFER, TConn, ThreadWorker
+
+# Kommo itself waits 2 s for the answer: whoever still sends then is nobody we could help.
+REQUEST_SECONDS = 2.0
+LINGER_SECONDS = 0.5
+DRAIN_BYTES = 16 * 1024
+
+
+class DeadlineWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn is not annotated
+    """A `gthread` worker that slow, silent and half-closed clients cannot keep busy."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._reading_until: dict[TConn, float] = {}
+
+    def handle(self, conn: TConn) -> Any:
+        """Serve one request, in a thread; a connection that is silent so far goes back at once."""
+        if not conn.initialized and not conn.wait_for_data(0):
+            return _DEFER
+        self._reading_until[conn] = time.monotonic() + REQUEST_SECONDS
+        try:
+            keep = super().handle(conn)
+        finally:
+            del self._reading_until[conn]
+        if not keep:
+            _part(conn.sock)
+        return keep
+
+    def murder_pending(self) -> None:
+        """Called every second by the main thread: end also the reading that takes too long.
+
+        The blocked thread reads an end of file, drops what it has, and may still answer.
+        """
+        super().murder_pending()
+        for conn, until in list(self._reading_until.items()):
+            if time.monotonic() > until:
+                with suppress(OSError):
+                    conn.sock.shutdown(socket.SHUT_RD)
+
+
+def _part(client: socket.socket) -> None:
+    """Let the peer read its answer and close, so that the main thread need not wait for that."""
+    until = time.monotonic() + LINGER_SECONDS
+    with suppress(OSError):
+        client.shutdown(socket.SHUT_WR)
+        client.settimeout(LINGER_SECONDS)
+        while client.recv(DRAIN_BYTES) and time.monotonic() < until:
+            pass
+    with suppress(OSError):
+        client.shutdown(socket.SHUT_RD)
