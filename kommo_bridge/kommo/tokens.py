@@ -113,7 +113,7 @@ def _decode(token: str, secret: str) -> dict[str, Any]:
         )
     except jwt.InvalidSignatureError:
         raise
-    except (jwt.InvalidTokenError, ValueError, TypeError, OverflowError) as error:
+    except (jwt.PyJWTError, ValueError, TypeError, OverflowError) as error:
         raise InvalidToken(_reason(error)) from error
     return dict(claims)
 
