@@ -27,11 +27,11 @@ MAX_VALUE_CHARACTERS = 2_000
 DELIVERIES = ("json", "show")
 
 # https://developers.kommo.com/reference/salesbot-widget-block-execution-confirmation
-# Matched as a whole and on the raw text: what a URL parser would repair is refused instead.
+# Matched as a whole and on the raw text: what a URL parser would repair, such as %41, is refused.
 RETURN_URL = re.compile(
     r"(?P<scheme>https?)://(?P<host>[a-z0-9.\-]+(?::[0-9]{1,5})?|\[[0-9a-f:]+\]:[0-9]{1,5})"
     r"/api/v4/(?:salesbot|marketingbot)/[A-Za-z0-9_-]{1,128}/continue/[A-Za-z0-9_-]{1,128}"
-    r"(?:\?[A-Za-z0-9_.~=&%+-]*)?",
+    r"(?:\?[A-Za-z0-9_.~=&+-]+)?",
     re.ASCII,
 )
 BRACKETED_KEY = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
