@@ -86,8 +86,9 @@ class WidgetRequest:
 
     @property
     def has_text(self) -> bool:
-        """False for empty and blank messages, literal placeholders and attachment words."""
-        text = UNRESOLVED_PLACEHOLDER.sub("", self.message).strip().removesuffix("\ufe0f")
+        """False for empty, blank and invisible messages, literal placeholders and attachment words."""
+        words = UNRESOLVED_PLACEHOLDER.sub("", self.message).split()
+        text = "".join(filter(str.isprintable, " ".join(words))).strip().removesuffix("\ufe0f")
         return bool(text) and text.casefold() not in ATTACHMENT_WORDS
 
     def to_job(self) -> dict[str, Any]:
