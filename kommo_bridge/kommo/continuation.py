@@ -19,6 +19,7 @@ NOTHING = "-"
 
 CONTROL_CHARACTERS = regex.compile(r"[^\P{C}\n\t\u200c\u200d\u200e\u200f\U000E0020-\U000E007F]")
 PLACEHOLDER_START = regex.compile(r"\{(?=\{)")
+VISIBLE = regex.compile(r"[^\s\p{C}]")
 WORDS = regex.compile(r"\S+\s*")
 SENTENCE_END = regex.compile(r"[.!?…。！？]['\")»”]*\s*$|\n\s*$")
 
@@ -64,8 +65,9 @@ def continuation(status: Status, text: str, delivery: str) -> Continuation:
 
 def safe_text(text: str) -> str:
     """Remove control characters and break up `{{`, which Kommo would take for a placeholder."""
-    text = text.replace("\r\n", "\n").encode("utf-8", "replace").decode()
-    return PLACEHOLDER_START.sub("{ ", CONTROL_CHARACTERS.sub("", text)).strip()
+    text = text.replace("\r\n", "\n").replace("\r", "\n").encode("utf-8", "replace").decode()
+    safe = PLACEHOLDER_START.sub("{ ", CONTROL_CHARACTERS.sub("", text)).strip()
+    return safe if VISIBLE.search(safe) else ""
 
 
 def split_for_show(text: str) -> tuple[str, ...]:
