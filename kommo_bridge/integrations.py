@@ -10,7 +10,8 @@ import base64
 import re
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -133,8 +134,7 @@ class IntegrationStore:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             # The journal mode stays with the file: writers then never block readers.
             self._db.enable_wal()
-            with self._db.conn:
-                self._db.conn.execute("BEGIN IMMEDIATE")  # one process migrates at a time
+            with self._writing():  # one process migrates at a time
                 migrations.apply(self._db)
         except (OSError, sqlite3.Error) as error:
             raise SettingsError(
@@ -188,8 +188,8 @@ class IntegrationStore:
         """
         check_integration(integration)
         try:
-            with self._db.atomic():
-                self._table.insert({**self._row(integration), "created_at": _now()})
+            with self._writing() as table:
+                table.insert({**self._row(integration), "created_at": _now()})
         except sqlite3.IntegrityError as error:
             raise IntegrationError(
                 f"{integration.subdomain} has this integration already. "
@@ -203,25 +203,25 @@ class IntegrationStore:
             IntegrationError: It is not complete or not valid.
         """
         check_integration(integration)
-        with self._db.atomic():
-            self._table.upsert(self._row(integration), pk=KEY)
+        with self._writing() as table:
+            table.upsert(self._row(integration), pk=KEY)
 
     def rename(self, integration: Integration, changed: Integration) -> None:
         """Save `changed` in place of `integration`, also when its key columns differ."""
         check_integration(changed)
-        with self._db.atomic():
-            self._table.delete((integration.integration_id, integration.subdomain))
-            self._table.insert({**self._row(changed), "created_at": _now()})
+        with self._writing() as table:
+            table.delete((integration.integration_id, integration.subdomain))
+            table.insert({**self._row(changed), "created_at": _now()})
 
     def remove(self, integration: Integration) -> None:
         """Forget one, its secrets included."""
-        with self._db.atomic():
-            self._table.delete((integration.integration_id, integration.subdomain))
+        with self._writing() as table:
+            table.delete((integration.integration_id, integration.subdomain))
 
     def bind_account(self, integration: Integration, account_id: int) -> None:
         """Keep the account id that the first verified request named."""
-        with self._db.atomic():
-            self._db.execute(
+        with self._writing():
+            self._db.conn.execute(
                 f"update {TABLE} set account_id = ?, updated_at = ? "  # noqa: S608
                 "where integration_id = ? and subdomain = ? and account_id is null",
                 (account_id, _now(), integration.integration_id, integration.subdomain),
@@ -235,12 +235,11 @@ class IntegrationStore:
         Raises:
             IntegrationError: An object is not complete or not valid; nothing is stored.
         """
-        integrations = [self._merged(item) for item in items]
-        for integration in integrations:
-            check_integration(integration)
-        with self._db.atomic():
+        with self._writing() as table:
+            integrations = [self._merged(item) for item in items]
             for integration in integrations:
-                self._table.upsert(self._row(integration), pk=KEY)
+                check_integration(integration)
+                table.upsert(self._row(integration), pk=KEY)
         return len(integrations)
 
     def _merged(self, item: Mapping[str, Any]) -> Integration:
@@ -266,9 +265,16 @@ class IntegrationStore:
             self._local.db = Database(connection)
         return self._local.db  # type: ignore[no-any-return]
 
-    @property
-    def _table(self) -> Any:
-        return self._db.table(TABLE)
+    @contextmanager
+    def _writing(self) -> Iterator[Any]:
+        """The table, within one transaction that asks for the write lock first.
+
+        A transaction that reads before it writes fails at once, whatever the busy timeout, when
+        somebody else has written in between: https://www.sqlite.org/isolation.html
+        """
+        with self._db.conn as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield self._db.table(TABLE)
 
     def _row(self, integration: Integration) -> dict[str, Any]:
         row: dict[str, Any] = {
