@@ -21,6 +21,7 @@ from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlite_utils import Database, Migrations
+from sqlite_utils.db import NotFoundError
 
 from kommo_bridge.errors import IntegrationError, SettingsError
 
@@ -207,11 +208,20 @@ class IntegrationStore:
             table.upsert(self._row(integration), pk=KEY)
 
     def rename(self, integration: Integration, changed: Integration) -> None:
-        """Save `changed` in place of `integration`, also when its key columns differ."""
+        """Save `changed` in place of `integration`, also when its key columns differ.
+
+        Raises:
+            IntegrationError: It is not valid, takes another one's place, or is gone.
+        """
         check_integration(changed)
-        with self._writing() as table:
-            table.delete((integration.integration_id, integration.subdomain))
-            table.insert({**self._row(changed), "created_at": _now()})
+        try:
+            with self._writing() as table:
+                key = (integration.integration_id, integration.subdomain)
+                table.update(key, self._row(changed))
+        except NotFoundError as error:
+            raise IntegrationError(f"There is no integration {integration.host} any more.") from error
+        except sqlite3.IntegrityError as error:
+            raise IntegrationError(f"{changed.subdomain} has this integration already.") from error
 
     def remove(self, integration: Integration) -> None:
         """Forget one, its secrets included."""
