@@ -161,9 +161,11 @@ class IntegrationStore:
             IntegrationError: None or more than one has this name.
         """
         subdomain, _, integration_id = name.lower().partition("/")
-        found = self._where(
-            "subdomain = ? and integration_id like ? || '%'", (subdomain, integration_id)
-        )
+        found = [
+            item
+            for item in self._where("subdomain = ?", (subdomain,))
+            if item.integration_id.startswith(integration_id)
+        ]
         if not found:
             raise IntegrationError(
                 f"There is no integration {name!r}. See `flask integrations list`."
