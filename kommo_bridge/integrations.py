@@ -28,6 +28,7 @@ from kommo_bridge.errors import IntegrationError, SettingsError
 TABLE = "integrations"
 KEY = ("integration_id", "subdomain")
 SECRETS = ("secret_key", "previous_secret_key", "access_token", "ai_api_key")
+MAX_ACCOUNT_ID = 2**63 - 1  # the largest number that SQLite holds
 DOMAINS = ("kommo.com", "amocrm.com", "amocrm.ru")
 BUSY_TIMEOUT_SECONDS = 5.0
 
@@ -339,6 +340,9 @@ def check_integration(integration: Integration) -> None:
     for fits, rule in RULES:
         if not fits(integration):
             raise IntegrationError(rule)
+    for name, value in vars(integration).items():
+        if isinstance(value, str) and SURROGATE.search(value):
+            raise IntegrationError(f"{name} is not valid Unicode text")
     for name in (*SECRETS, *KEY):
         value = getattr(integration, name)
         if value and (not value.isascii() or not value.isprintable() or " " in value):
@@ -366,7 +370,7 @@ RULES: tuple[tuple[Callable[[Integration], bool], str], ...] = (
         "fallback_text and no_text_text must not be empty",
     ),
     (
-        lambda it: it.account_id is None or it.account_id > 0,
+        lambda it: it.account_id is None or 0 < it.account_id <= MAX_ACCOUNT_ID,
         "account_id must be the account's number",
     ),
     (
@@ -375,25 +379,32 @@ RULES: tuple[tuple[Callable[[Integration], bool], str], ...] = (
     ),
 )
 
+SURROGATE = re.compile("[\ud800-\udfff]")
 TEXT_OR_NONE = ("model", "ai_base_url")
 
 
 def _typed(name: str, value: Any) -> Any:
     """One value as the type of its field; text is read where a command line gave it."""
     try:
-        if value is None and name in ("account_id", "temperature", *TEXT_OR_NONE):
+        if value in (None, "") and name in ("account_id", "temperature", *TEXT_OR_NONE):
             return None
         if name == "enabled":
             return _boolean(value)
         if name in ("account_id", "history"):
-            return None if value == "" else int(value)
+            return _whole_number(value)
         if name == "temperature":
-            return None if value == "" else float(value)
-    except (TypeError, ValueError):
+            return float(value)
+    except (TypeError, ValueError, OverflowError):
         raise IntegrationError(f"{name} must be a number") from None
     if not isinstance(value, str):
         raise IntegrationError(f"{name} must be text")
-    return value or None if name in TEXT_OR_NONE else value
+    return value
+
+
+def _whole_number(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise TypeError
+    return int(value)
 
 
 def _boolean(value: Any) -> bool:
