@@ -222,7 +222,9 @@ class IntegrationStore:
                 key = (integration.integration_id, integration.subdomain)
                 table.update(key, self._row(changed))
         except NotFoundError as error:
-            raise IntegrationError(f"There is no integration {integration.host} any more.") from error
+            raise IntegrationError(
+                f"There is no integration {integration.host} any more."
+            ) from error
         except sqlite3.IntegrityError as error:
             raise IntegrationError(f"{changed.subdomain} has this integration already.") from error
 

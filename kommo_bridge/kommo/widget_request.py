@@ -86,7 +86,7 @@ class WidgetRequest:
 
     @property
     def has_text(self) -> bool:
-        """False for empty, blank and invisible messages, literal placeholders and attachment words."""
+        """False for empty, blank or invisible messages, mere placeholders, attachment words."""
         words = UNRESOLVED_PLACEHOLDER.sub("", self.message).split()
         text = "".join(filter(str.isprintable, " ".join(words))).strip().removesuffix("\ufe0f")
         return bool(text) and text.casefold() not in ATTACHMENT_WORDS

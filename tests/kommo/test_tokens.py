@@ -70,7 +70,7 @@ def payload_with(**raw: str) -> bytes:
 
 
 def verify(token: object, *secrets: str) -> BotClaims:
-    return verify_bot_token(token, lambda claims: secrets or (SECRET,))
+    return verify_bot_token(token, lambda _: secrets or (SECRET,))
 
 
 def reason_of(token: object, *secrets: str) -> str:
@@ -165,7 +165,7 @@ def test_an_unknown_integration_or_one_without_secret_lets_nobody_in(
 ) -> None:
     for signed_with in (SECRET, "\x00" * 64):
         with pytest.raises(InvalidToken, match="not valid") as caught:
-            verify_bot_token(token_of(signed_with), lambda claims: secrets)
+            verify_bot_token(token_of(signed_with), lambda _: secrets)
 
         assert caught.value.reason == "unknown or disabled integration"
 
@@ -219,7 +219,7 @@ def test_a_public_key_is_no_secret_for_an_hmac_either() -> None:
 
 @pytest.mark.parametrize("name", REQUIRED)
 def test_a_token_without_a_claim_that_we_rely_on_is_refused(name: str) -> None:
-    assert reason_of(token_of(**{name: None})).startswith("claim ")
+    assert reason_of(token_of(SECRET, **{name: None})).startswith("claim ")
 
 
 @pytest.mark.parametrize("name", REQUIRED)
@@ -233,7 +233,7 @@ def test_a_claim_of_the_wrong_kind_is_refused(name: str, value: object) -> None:
 @pytest.mark.parametrize("name", ["account_id", "entity_id", "entity_type"])
 @pytest.mark.parametrize("value", [-1, 2**63, "9" * 30, "-1", "²", "１２", " 1", "1.0", 1.0])
 def test_an_id_that_is_no_plain_number_is_refused(name: str, value: object) -> None:
-    assert reason_of(token_of(**{name: value})) == f"claim {name} is missing or wrong"
+    assert reason_of(token_of(SECRET, **{name: value})) == f"claim {name} is missing or wrong"
 
 
 @pytest.mark.parametrize("name", ["exp", "nbf"])
@@ -291,7 +291,18 @@ def test_what_is_no_text_is_no_token(token: object) -> None:
 
 @pytest.mark.parametrize(
     "token",
-    ["test_jwt_token", "a.b.c", "...", ".", "\x00", "é.é.é", "\ud800.a.b", "eyJ..", " ", "a" * 8000],
+    [
+        "test_jwt_token",
+        "a.b.c",
+        "...",
+        ".",
+        "\x00",
+        "é.é.é",
+        "\ud800.a.b",
+        "eyJ..",
+        " ",
+        "a" * 8000,
+    ],
 )
 def test_garbage_is_refused(token: str) -> None:
     assert reason_of(token) == "not a JWT"

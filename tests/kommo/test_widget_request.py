@@ -200,7 +200,9 @@ def test_an_unresolved_placeholder_is_no_name(value: object) -> None:
 
 
 def test_control_characters_and_lone_surrogates_are_taken_out() -> None:
-    request = build({"message": "a\x00b\x1b[31mc\x85d\u2028e\ud800f", "contact_name": "A\x00\ud800"})
+    request = build(
+        {"message": "a\x00b\x1b[31mc\x85d\u2028e\ud800f", "contact_name": "A\x00\ud800"}
+    )
 
     assert request.message == "ab[31mcde?f"
     assert request.contact_name == "A?"
@@ -244,7 +246,9 @@ def test_a_missing_message_is_refused() -> None:
         build({"from": "widget"})
 
 
-@pytest.mark.parametrize("url", [None, "", 5, True, [RETURN_URL], {"url": RETURN_URL}, b"https://x"])
+@pytest.mark.parametrize(
+    "url", [None, "", 5, True, [RETURN_URL], {"url": RETURN_URL}, b"https://x"]
+)
 def test_a_return_url_that_is_no_text_is_refused(url: object) -> None:
     with pytest.raises(InvalidRequest, match="return_url"):
         build({"message": "x"}, url)
@@ -542,7 +546,9 @@ URLS = st.one_of(
     st.lists(URL_PIECES, max_size=8).map("".join),
     st.lists(URL_PIECES | st.text(max_size=3), max_size=3).map(lambda it: RETURN_URL + "".join(it)),
     st.text(alphabet="abz019._~=&%+-?/#", max_size=12).map(lambda it: f"{RETURN_URL}?{it}"),
-    st.from_regex(rf"https://{HOST}/api/v4/salesbot/\w+/continue/[\w-]+(\?[\w%&=+]*)?", fullmatch=True),
+    st.from_regex(
+        rf"https://{HOST}/api/v4/salesbot/\w+/continue/[\w-]+(\?[\w%&=+]*)?", fullmatch=True
+    ),
 )
 
 
@@ -573,9 +579,9 @@ BODIES = st.one_of(
     st.binary(max_size=200),
     st.text().map(lambda text: text.encode("utf-8", "surrogatepass")),
     ANY_JSON.map(lambda value: json.dumps(value).encode()),
-    st.fixed_dictionaries({}, optional={name: ANY_JSON for name in ("token", "data", "return_url")}).map(
-        lambda value: json.dumps(value).encode()
-    ),
+    st.fixed_dictionaries(
+        {}, optional=dict.fromkeys(("token", "data", "return_url"), ANY_JSON)
+    ).map(lambda value: json.dumps(value).encode()),
     st.lists(st.tuples(FIELDS, st.text(st.characters(codec="utf-8"))), max_size=6).map(
         lambda pairs: urlencode(pairs).encode()
     ),
