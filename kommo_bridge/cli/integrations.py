@@ -184,7 +184,7 @@ def _read_list(file: str) -> list[Mapping[str, Any]]:
     text = sys.stdin.read() if file == "-" else _read_text(file)
     try:
         items = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise IntegrationError(f"{file} is not JSON: {error}") from None
     if not isinstance(items, list):
         raise IntegrationError(f"{file} must hold a JSON list of integrations.")
