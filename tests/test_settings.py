@@ -74,7 +74,10 @@ WRONG = [
     ),
     *(("REDIS_URL", text) for text in ["localhost", "http://h", "redis://", "redis://h:port"]),
     *(("REDIS_URL", text) for text in ["redis://h:99999", "redis://[::1", "redis://a b"]),
-    *(("OPENAI_BASE_URL", text) for text in ["ftp://h", "h/v1", "https://h:x/v1", "https://\u2100"]),
+    *(
+        ("OPENAI_BASE_URL", text)
+        for text in ["ftp://h", "h/v1", "https://h:x/v1", "https://\u2100"]
+    ),
     *(("AI_TIMEOUT_SECONDS", text) for text in ["0", "-1", "nan", "inf", "1e9", "soon", "30s"]),
     *(("REPLY_DEADLINE_SECONDS", text) for text in ["0", "nan", "99999", "2 min"]),
     *(("CONTINUE_DEADLINE_SECONDS", text) for text in ["0", "nan", "1e6", "10"]),
@@ -129,7 +132,12 @@ def test_another_machine_is_not_taken_for_this_one(host: str) -> None:
 @pytest.mark.parametrize("command", [["-c", "import wsgi"], ["worker.py"]], ids=["web", "worker"])
 @pytest.mark.parametrize(
     ("variable", "text"),
-    [("SECRET_KEY", ""), ("PORT", "x"), ("KOMMO_INTEGRATIONS", "{"), ("DATABASE_PATH", "/dev/null/b")],
+    [
+        ("SECRET_KEY", ""),
+        ("PORT", "x"),
+        ("KOMMO_INTEGRATIONS", "{"),
+        ("DATABASE_PATH", "/dev/null/b"),
+    ],
 )
 def test_a_process_stops_with_one_sentence_that_names_the_variable(
     tmp_path: Path, command: list[str], variable: str, text: str
