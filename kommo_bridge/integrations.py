@@ -10,7 +10,8 @@ import base64
 import re
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,12 +21,14 @@ from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlite_utils import Database, Migrations
+from sqlite_utils.db import NotFoundError
 
 from kommo_bridge.errors import IntegrationError, SettingsError
 
 TABLE = "integrations"
 KEY = ("integration_id", "subdomain")
 SECRETS = ("secret_key", "previous_secret_key", "access_token", "ai_api_key")
+MAX_ACCOUNT_ID = 2**63 - 1  # the largest number that SQLite holds
 DOMAINS = ("kommo.com", "amocrm.com", "amocrm.ru")
 BUSY_TIMEOUT_SECONDS = 5.0
 
@@ -133,8 +136,7 @@ class IntegrationStore:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             # The journal mode stays with the file: writers then never block readers.
             self._db.enable_wal()
-            with self._db.conn:
-                self._db.conn.execute("BEGIN IMMEDIATE")  # one process migrates at a time
+            with self._writing():  # one process migrates at a time
                 migrations.apply(self._db)
         except (OSError, sqlite3.Error) as error:
             raise SettingsError(
@@ -160,9 +162,11 @@ class IntegrationStore:
             IntegrationError: None or more than one has this name.
         """
         subdomain, _, integration_id = name.lower().partition("/")
-        found = self._where(
-            "subdomain = ? and integration_id like ? || '%'", (subdomain, integration_id)
-        )
+        found = [
+            item
+            for item in self._where("subdomain = ?", (subdomain,))
+            if item.integration_id.startswith(integration_id)
+        ]
         if not found:
             raise IntegrationError(
                 f"There is no integration {name!r}. See `flask integrations list`."
@@ -188,8 +192,8 @@ class IntegrationStore:
         """
         check_integration(integration)
         try:
-            with self._db.atomic():
-                self._table.insert({**self._row(integration), "created_at": _now()})
+            with self._writing() as table:
+                table.insert({**self._row(integration), "created_at": _now()})
         except sqlite3.IntegrityError as error:
             raise IntegrationError(
                 f"{integration.subdomain} has this integration already. "
@@ -203,25 +207,36 @@ class IntegrationStore:
             IntegrationError: It is not complete or not valid.
         """
         check_integration(integration)
-        with self._db.atomic():
-            self._table.upsert(self._row(integration), pk=KEY)
+        with self._writing() as table:
+            table.upsert(self._row(integration), pk=KEY)
 
     def rename(self, integration: Integration, changed: Integration) -> None:
-        """Save `changed` in place of `integration`, also when its key columns differ."""
+        """Save `changed` in place of `integration`, also when its key columns differ.
+
+        Raises:
+            IntegrationError: It is not valid, takes another one's place, or is gone.
+        """
         check_integration(changed)
-        with self._db.atomic():
-            self._table.delete((integration.integration_id, integration.subdomain))
-            self._table.insert({**self._row(changed), "created_at": _now()})
+        try:
+            with self._writing() as table:
+                key = (integration.integration_id, integration.subdomain)
+                table.update(key, self._row(changed))
+        except NotFoundError as error:
+            raise IntegrationError(
+                f"There is no integration {integration.host} any more."
+            ) from error
+        except sqlite3.IntegrityError as error:
+            raise IntegrationError(f"{changed.subdomain} has this integration already.") from error
 
     def remove(self, integration: Integration) -> None:
         """Forget one, its secrets included."""
-        with self._db.atomic():
-            self._table.delete((integration.integration_id, integration.subdomain))
+        with self._writing() as table:
+            table.delete((integration.integration_id, integration.subdomain))
 
     def bind_account(self, integration: Integration, account_id: int) -> None:
         """Keep the account id that the first verified request named."""
-        with self._db.atomic():
-            self._db.execute(
+        with self._writing():
+            self._db.conn.execute(
                 f"update {TABLE} set account_id = ?, updated_at = ? "  # noqa: S608
                 "where integration_id = ? and subdomain = ? and account_id is null",
                 (account_id, _now(), integration.integration_id, integration.subdomain),
@@ -235,12 +250,11 @@ class IntegrationStore:
         Raises:
             IntegrationError: An object is not complete or not valid; nothing is stored.
         """
-        integrations = [self._merged(item) for item in items]
-        for integration in integrations:
-            check_integration(integration)
-        with self._db.atomic():
+        with self._writing() as table:
+            integrations = [self._merged(item) for item in items]
             for integration in integrations:
-                self._table.upsert(self._row(integration), pk=KEY)
+                check_integration(integration)
+                table.upsert(self._row(integration), pk=KEY)
         return len(integrations)
 
     def _merged(self, item: Mapping[str, Any]) -> Integration:
@@ -266,9 +280,16 @@ class IntegrationStore:
             self._local.db = Database(connection)
         return self._local.db  # type: ignore[no-any-return]
 
-    @property
-    def _table(self) -> Any:
-        return self._db.table(TABLE)
+    @contextmanager
+    def _writing(self) -> Iterator[Any]:
+        """The table, within one transaction that asks for the write lock first.
+
+        A transaction that reads before it writes fails at once, whatever the busy timeout, when
+        somebody else has written in between: https://www.sqlite.org/isolation.html
+        """
+        with self._db.conn as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield self._db.table(TABLE)
 
     def _row(self, integration: Integration) -> dict[str, Any]:
         row: dict[str, Any] = {
@@ -321,6 +342,9 @@ def check_integration(integration: Integration) -> None:
     for fits, rule in RULES:
         if not fits(integration):
             raise IntegrationError(rule)
+    for name, value in vars(integration).items():
+        if isinstance(value, str) and SURROGATE.search(value):
+            raise IntegrationError(f"{name} is not valid Unicode text")
     for name in (*SECRETS, *KEY):
         value = getattr(integration, name)
         if value and (not value.isascii() or not value.isprintable() or " " in value):
@@ -348,7 +372,7 @@ RULES: tuple[tuple[Callable[[Integration], bool], str], ...] = (
         "fallback_text and no_text_text must not be empty",
     ),
     (
-        lambda it: it.account_id is None or it.account_id > 0,
+        lambda it: it.account_id is None or 0 < it.account_id <= MAX_ACCOUNT_ID,
         "account_id must be the account's number",
     ),
     (
@@ -357,25 +381,32 @@ RULES: tuple[tuple[Callable[[Integration], bool], str], ...] = (
     ),
 )
 
+SURROGATE = re.compile("[\ud800-\udfff]")
 TEXT_OR_NONE = ("model", "ai_base_url")
 
 
 def _typed(name: str, value: Any) -> Any:
     """One value as the type of its field; text is read where a command line gave it."""
     try:
-        if value is None and name in ("account_id", "temperature", *TEXT_OR_NONE):
+        if value in (None, "") and name in ("account_id", "temperature", *TEXT_OR_NONE):
             return None
         if name == "enabled":
             return _boolean(value)
         if name in ("account_id", "history"):
-            return None if value == "" else int(value)
+            return _whole_number(value)
         if name == "temperature":
-            return None if value == "" else float(value)
-    except (TypeError, ValueError):
+            return float(value)
+    except (TypeError, ValueError, OverflowError):
         raise IntegrationError(f"{name} must be a number") from None
     if not isinstance(value, str):
         raise IntegrationError(f"{name} must be text")
-    return value or None if name in TEXT_OR_NONE else value
+    return value
+
+
+def _whole_number(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise TypeError
+    return int(value)
 
 
 def _boolean(value: Any) -> bool:

@@ -49,7 +49,7 @@ class JsonFormatter(logging.Formatter):
         line |= getattr(record, "fields", {})
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return json.dumps(line, default=str)
 
 
 def set_up_logging(level: str, format_name: str, stream: TextIO | None = None) -> None:
@@ -69,7 +69,7 @@ def _time(record: logging.LogRecord) -> str:
 
 
 def _one_line(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)[1:-1] if not text.isprintable() else text
+    return json.dumps(text)[1:-1] if not text.isprintable() else text
 
 
 def _value(value: Any) -> str:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from kommo_bridge.errors import SettingsError
 
 MIN_SECRET_KEY_CHARACTERS = 12
+MAX_PORT = 65535
 WINDOW_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
 T = TypeVar("T")
@@ -136,9 +137,14 @@ def _one_of(*choices: str) -> Callable[[str], str]:
 
 def _url(*schemes: str) -> Callable[[str], str]:
     def read(text: str) -> str:
-        parts = urlsplit(text)
-        if parts.scheme not in schemes or not (parts.hostname or parts.scheme == "unix"):
-            raise ValueError(f"it must be a URL with {' or '.join(schemes)}.")
+        wrong = f"it must be a URL with {' or '.join(schemes)}."
+        try:
+            parts = urlsplit(text)
+            has_place = parts.scheme == "unix" or (parts.hostname and parts.port != 0)
+        except ValueError:  # its message may hold the password
+            raise ValueError(wrong) from None
+        if parts.scheme not in schemes or not has_place or " " in text or not text.isprintable():
+            raise ValueError(wrong)
         return text
 
     return read
@@ -164,7 +170,8 @@ def _rate_limit(text: str) -> RateLimit:
 def _extra_hosts(text: str) -> frozenset[str]:
     hosts = frozenset(part.strip().lower() for part in text.split(",") if part.strip())
     for host in hosts:
-        if not re.fullmatch(r"(\[[0-9a-f:]+\]|[a-z0-9.-]+):[0-9]{1,5}", host):
+        match = re.fullmatch(r"(?:\[[0-9a-f:]+\]|[a-z0-9.-]+):([1-9][0-9]{0,4})", host)
+        if not match or int(match[1]) > MAX_PORT:
             raise ValueError(f"{host!r} is not host:port (separate several by commas).")
     return hosts
 
@@ -192,7 +199,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "WEB_CONCURRENCY": _whole_number(1, 64),
     "WORKER_CONCURRENCY": _whole_number(1, 512),
     "WORKER_GRACE_SECONDS": _number(0, 3600),
-    "PORT": _whole_number(1, 65535),
+    "PORT": _whole_number(1, MAX_PORT),
     "RATE_LIMIT": _rate_limit,
     "ALERT_WEBHOOK_URL": _url("https", "http"),
     "LOG_LEVEL": _one_of("DEBUG", "INFO", "WARNING", "ERROR"),

@@ -1,5 +1,6 @@
 """Real parts for the tests: a Redis server, a SQLite file, strict partners on loopback."""
 
+import os
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 from redis import Redis
 
 from kommo_bridge.integrations import Integration, IntegrationStore
@@ -17,6 +19,19 @@ from kommo_bridge.stand_ins.ai import StandInAI
 from kommo_bridge.stand_ins.kommo import StandInKommo
 from kommo_bridge.stand_ins.redis_server import RedisServer
 from kommo_bridge.stand_ins.widget_requests import Encoding, encode_widget_request
+
+# The normal run tries the same examples each time; `make fuzz` sets FUZZ_EXAMPLES, which tries as
+# many new ones: pytest -m hypothesis.
+FUZZ_EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))
+hypothesis_settings.register_profile(
+    "bridge",
+    max_examples=FUZZ_EXAMPLES or 100,
+    derandomize=not FUZZ_EXAMPLES,
+    deadline=None,
+    database=None,
+    print_blob=True,
+)
+hypothesis_settings.load_profile("bridge")
 
 SECRET_KEY = secrets.token_hex(32)
 INTEGRATION_ID = "0b01c2d3-0000-4000-8000-00000000456c"

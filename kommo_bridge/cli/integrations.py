@@ -71,7 +71,11 @@ def _adding_commands(group: AppGroup, store: IntegrationStore) -> None:
         hide_input=True,
         help="The long-lived token; asked for when neither this nor KOMMO_ACCESS_TOKEN is given.",
     )
-    @click.option("--instructions-file", type=click.Path(exists=True, dir_okay=False))
+    @click.option(
+        "--instructions-file",
+        type=click.Path(exists=True, dir_okay=False),
+        help="A text file: what the assistant is told about the business.",
+    )
     @click.option("--model", help="Instead of OPENAI_MODEL.")
     def add(instructions_file: str | None, **given: Any) -> None:
         """Add one integration. Secrets come from options, the environment or a hidden prompt."""
@@ -159,7 +163,9 @@ def _changed(integration: Integration, changes: Iterable[str]) -> Integration:
     values: dict[str, Any] = asdict(integration)
     for change in changes:
         key, equals, value = change.partition("=")
-        if not equals or key not in values:
+        if not equals:  # what was typed may be a secret
+            raise IntegrationError(f"Say KEY=VALUE with one of {NAMES}.")
+        if key not in values:
             raise IntegrationError(f"{key!r} is not a field. Say KEY=VALUE with one of {NAMES}.")
         values[key] = value
         if key == "secret_key" and value != integration.secret_key:
@@ -178,7 +184,7 @@ def _read_list(file: str) -> list[Mapping[str, Any]]:
     text = sys.stdin.read() if file == "-" else _read_text(file)
     try:
         items = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise IntegrationError(f"{file} is not JSON: {error}") from None
     if not isinstance(items, list):
         raise IntegrationError(f"{file} must hold a JSON list of integrations.")

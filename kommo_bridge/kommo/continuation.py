@@ -19,7 +19,10 @@ NOTHING = "-"
 
 CONTROL_CHARACTERS = regex.compile(r"[^\P{C}\n\t\u200c\u200d\u200e\u200f\U000E0020-\U000E007F]")
 PLACEHOLDER_START = regex.compile(r"\{(?=\{)")
+VISIBLE = regex.compile(r"[^\s\p{C}]")
 WORDS = regex.compile(r"\S+\s*")
+# Messengers make a link of shop.example/path too.
+LINK = regex.compile(r"://|\bwww\.|\.\p{L}{2,}/", regex.IGNORECASE)
 SENTENCE_END = regex.compile(r"[.!?…。！？]['\")»”]*\s*$|\n\s*$")
 
 
@@ -64,8 +67,9 @@ def continuation(status: Status, text: str, delivery: str) -> Continuation:
 
 def safe_text(text: str) -> str:
     """Remove control characters and break up `{{`, which Kommo would take for a placeholder."""
-    text = text.replace("\r\n", "\n").encode("utf-8", "replace").decode()
-    return PLACEHOLDER_START.sub("{ ", CONTROL_CHARACTERS.sub("", text)).strip()
+    text = text.replace("\r\n", "\n").replace("\r", "\n").encode("utf-8", "replace").decode()
+    safe = PLACEHOLDER_START.sub("{ ", CONTROL_CHARACTERS.sub("", text)).strip()
+    return safe if VISIBLE.search(safe) else ""
 
 
 def split_for_show(text: str) -> tuple[str, ...]:
@@ -79,7 +83,7 @@ def split_for_show(text: str) -> tuple[str, ...]:
     words = WORDS.findall(text)
     while words:
         count = _words_that_fit(words)
-        if not count and "://" not in words[0] and (cut := _cut_between_graphemes(words[0])):
+        if not count and not LINK.search(words[0]) and (cut := _cut_between_graphemes(words[0])):
             words[:1] = cut
             continue
         if not count or len(parts) == MAX_HANDLERS:

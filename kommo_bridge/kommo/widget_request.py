@@ -27,11 +27,11 @@ MAX_VALUE_CHARACTERS = 2_000
 DELIVERIES = ("json", "show")
 
 # https://developers.kommo.com/reference/salesbot-widget-block-execution-confirmation
-# Matched as a whole and on the raw text: what a URL parser would repair is refused instead.
+# Matched as a whole and on the raw text: what a URL parser would repair, such as %41, is refused.
 RETURN_URL = re.compile(
     r"(?P<scheme>https?)://(?P<host>[a-z0-9.\-]+(?::[0-9]{1,5})?|\[[0-9a-f:]+\]:[0-9]{1,5})"
     r"/api/v4/(?:salesbot|marketingbot)/[A-Za-z0-9_-]{1,128}/continue/[A-Za-z0-9_-]{1,128}"
-    r"(?:\?[A-Za-z0-9_.~=&%+-]*)?",
+    r"(?:\?[A-Za-z0-9_.~=&+-]+)?",
     re.ASCII,
 )
 BRACKETED_KEY = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
@@ -86,8 +86,9 @@ class WidgetRequest:
 
     @property
     def has_text(self) -> bool:
-        """False for empty and blank messages, literal placeholders and attachment words."""
-        text = UNRESOLVED_PLACEHOLDER.sub("", self.message).strip().removesuffix("\ufe0f")
+        """False for empty, blank or invisible messages, mere placeholders, attachment words."""
+        words = UNRESOLVED_PLACEHOLDER.sub("", self.message).split()
+        text = "".join(filter(str.isprintable, " ".join(words))).strip().removesuffix("\ufe0f")
         return bool(text) and text.casefold() not in ATTACHMENT_WORDS
 
     def to_job(self) -> dict[str, Any]:

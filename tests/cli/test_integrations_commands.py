@@ -1,0 +1,234 @@
+"""`flask integrations`, run as an operator runs it: no secret is ever printed unasked."""
+
+import json
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from flask import Flask
+
+from kommo_bridge.app import create_app
+from kommo_bridge.integrations import Integration, IntegrationStore
+from kommo_bridge.settings import Settings
+
+INTEGRATION_ID = "0b01c2d3-0000-4000-8000-00000000456c"
+SECRET = "integration-secret-abcd"
+TOKEN = "long-lived-token-wxyz"
+COMMANDS = ["list", "show", "add", "set", "disable", "enable", "remove", "import", "export"]
+
+
+class Operator:
+    """Types commands; what was printed is checked for secrets each time."""
+
+    def __init__(self, app: Flask, store: IntegrationStore) -> None:
+        self.app = app
+        self.store = store
+
+    def __call__(
+        self, *arguments: str, typed: str | None = None, env: Mapping[str, str] | None = None
+    ) -> Result:
+        result = self.app.test_cli_runner().invoke(
+            args=["integrations", *arguments], input=typed, env=env
+        )
+        if "--with-secrets" not in arguments:
+            assert SECRET not in result.output
+            assert TOKEN not in result.output
+        assert result.exception is None or isinstance(result.exception, SystemExit)
+        return result
+
+    def adds(self, *more: str, subdomain: str = "acme") -> Result:
+        secrets_given = ("--secret-key", SECRET, "--access-token", TOKEN)
+        names = ("--subdomain", subdomain, "--integration-id", INTEGRATION_ID)
+        return self("add", *names, *secrets_given, *more)
+
+    @property
+    def acme(self) -> Integration:
+        return self.store.get("acme")
+
+
+@pytest.fixture
+def operator(tmp_path: Path) -> Operator:
+    settings = Settings(secret_key=secrets.token_hex(32), database_path=tmp_path / "bridge.db")
+    store = IntegrationStore(settings.database_path, settings.secret_key)
+    return Operator(create_app(settings), store)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_explains_itself(operator: Operator, command: str) -> None:
+    result = operator(command, "--help")
+
+    assert result.exit_code == 0
+    explained = result.output.split("Options:")[0].splitlines()
+    assert any(line.strip().endswith(".") for line in explained), result.output
+
+
+def test_an_integration_is_added_by_options(operator: Operator, tmp_path: Path) -> None:
+    instructions = tmp_path / "instructions.txt"
+    instructions.write_text("Be kind. Ёлка.\n", encoding="utf-8")
+
+    result = operator.adds(
+        *("--account-id", "5", "--domain", "amocrm.ru", "--name", "Acme", "--model", "m"),
+        *("--instructions-file", str(instructions)),
+    )
+
+    assert result.exit_code == 0, result.output
+    assert "Added acme.amocrm.ru." in result.output
+    assert operator.acme == Integration(
+        INTEGRATION_ID,
+        "acme",
+        account_id=5,
+        domain="amocrm.ru",
+        name="Acme",
+        secret_key=SECRET,
+        access_token=TOKEN,
+        instructions="Be kind. Ёлка.\n",
+        model="m",
+    )
+
+
+def test_secrets_are_taken_from_the_environment(operator: Operator) -> None:
+    env = {"KOMMO_SECRET_KEY": SECRET, "KOMMO_ACCESS_TOKEN": TOKEN}
+
+    result = operator("add", "--subdomain", "acme", "--integration-id", INTEGRATION_ID, env=env)
+
+    assert result.exit_code == 0, result.output
+    assert (operator.acme.secret_key, operator.acme.access_token) == (SECRET, TOKEN)
+
+
+def test_secrets_are_asked_for_without_showing_them(operator: Operator) -> None:
+    names = ("--subdomain", "acme", "--integration-id", INTEGRATION_ID)
+
+    result = operator("add", *names, typed=f"{SECRET}\n{TOKEN}\n")
+
+    assert "Integration secret:" in result.output
+    assert "Long-lived access token:" in result.output
+    assert (operator.acme.secret_key, operator.acme.access_token) == (SECRET, TOKEN)
+
+
+def test_list_and_show_tell_all_but_the_secrets(operator: Operator) -> None:
+    assert "No integrations yet" in operator("list").output
+
+    operator.adds("--name", "Acme")
+    listed, shown = operator("list").output, operator("show", "acme").output
+
+    assert listed.splitlines()[1].split() == [
+        *("acme", INTEGRATION_ID, "-", "kommo.com", "Acme", "enabled")
+    ]
+    assert "...abcd" in shown
+    assert "...wxyz" in shown
+
+
+def test_set_changes_fields(operator: Operator) -> None:
+    operator.adds()
+
+    result = operator("set", "acme", "name=A = B", "temperature=0.5", "model=", "account_id=7")
+
+    assert result.exit_code == 0, result.output
+    assert (operator.acme.name, operator.acme.temperature) == ("A = B", 0.5)
+    assert (operator.acme.model, operator.acme.account_id) == (None, 7)
+
+
+def test_a_new_secret_keeps_the_former_one(operator: Operator) -> None:
+    operator.adds()
+
+    operator("set", "acme", "secret_key=the-new-secret")
+    operator("set", "acme", "secret_key=the-new-secret")
+
+    assert operator.acme.secrets == ("the-new-secret", SECRET)
+
+
+def test_a_renamed_account_is_named_anew(operator: Operator) -> None:
+    operator.adds()
+
+    assert operator("set", "acme", "subdomain=Renamed").exit_code == 0
+    assert [item.subdomain for item in operator.store.all()] == ["renamed"]
+
+
+def test_disabling_and_enabling(operator: Operator) -> None:
+    operator.adds()
+
+    assert operator("disable", "acme").output == "Disabled acme.kommo.com.\n"
+    assert operator.acme.secrets == ()
+    assert operator("enable", "acme").output == "Enabled acme.kommo.com.\n"
+    assert SECRET in operator.acme.secrets
+
+
+def test_removing_asks_first(operator: Operator) -> None:
+    operator.adds()
+
+    assert operator("remove", "acme", typed="n\n").exit_code == 1
+    assert operator.store.count() == 1
+    assert operator("remove", "acme", "--yes").exit_code == 0
+    assert operator.store.count() == 0
+
+
+def test_an_export_can_be_imported(operator: Operator, tmp_path: Path) -> None:
+    operator.adds("--name", "Ёлка")
+    file = tmp_path / "export.json"
+    file.write_text(operator("export", "--with-secrets").output, encoding="utf-8")
+    before = operator.acme
+    operator("remove", "acme", "--yes")
+
+    result = operator("import", str(file))
+
+    assert result.output == "Imported 1 integration.\n"
+    assert operator.acme == before
+
+
+def test_an_export_without_secrets_changes_none_when_imported(operator: Operator) -> None:
+    operator.adds()
+    before = operator.acme
+    exported = operator("export").output
+
+    result = operator("import", "-", typed=exported)
+
+    assert result.exit_code == 0, result.output
+    assert not {"secret_key", "access_token", "ai_api_key"} & set(json.loads(exported)[0])
+    assert operator.acme == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["show", "other"], "There is no integration 'other'"),
+        (["set", "other", "name=x"], "There is no integration"),
+        (["disable", "other"], "There is no integration"),
+        (["remove", "other"], "There is no integration"),
+        (["set", "acme", "colour=red"], "'colour' is not a field"),
+        (["set", "acme", SECRET], "Say KEY=VALUE"),
+        (["set", "acme", "history=many"], "history must be a number"),
+        (["set", "acme", "secret_key="], "secret_key must not be empty"),
+        (["set", "acme", "domain=evil.com"], "domain must be one of"),
+        (["set", "acme", "subdomain=second"], "second has this integration already"),
+    ],
+)
+def test_an_error_is_told_in_one_line(operator: Operator, arguments: list[str], told: str) -> None:
+    operator.adds()
+    operator.adds(subdomain="second")
+
+    result = operator(*arguments)
+
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: ")
+    assert told in result.output
+    assert len(result.output.splitlines()) == 1
+
+
+def test_adding_twice_is_told(operator: Operator) -> None:
+    operator.adds()
+
+    result = operator.adds()
+
+    assert result.exit_code == 1
+    assert "flask integrations set acme" in result.output
+
+
+@pytest.mark.parametrize("text", ["{", "{}", "[5]", "[{}]", '[{"colour": 1}]', "[" * 100_000])
+def test_a_wrong_import_is_told_and_stores_nothing(operator: Operator, text: str) -> None:
+    result = operator("import", "-", typed=text)
+
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: ")
+    assert operator.store.count() == 0

@@ -1,0 +1,538 @@
+"""The integration store: a real SQLite file, many threads and processes, secrets at rest."""
+
+import json
+import secrets
+import sqlite3
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kommo_bridge.app import create_app
+from kommo_bridge.errors import IntegrationError, SettingsError
+from kommo_bridge.integrations import Integration, IntegrationStore, from_mapping
+from kommo_bridge.settings import Settings
+
+SECRET_KEY = secrets.token_hex(32)
+INTEGRATION_ID = "0b01c2d3-0000-4000-8000-00000000456c"
+ACME = Integration(
+    integration_id=INTEGRATION_ID,
+    subdomain="acme",
+    secret_key="plain-integration-secret",
+    previous_secret_key="plain-previous-secret",
+    access_token="plain-access-token",
+    ai_api_key="plain-ai-key",
+)
+PLAIN = [
+    b"plain-integration-secret",
+    b"plain-previous-secret",
+    b"plain-access-token",
+    b"plain-ai-key",
+]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "folder" / "bridge.db"
+
+
+@pytest.fixture
+def store(path: Path) -> IntegrationStore:
+    """An empty store; no Redis is needed here."""
+    store = IntegrationStore(path, SECRET_KEY)
+    store.migrate()
+    return store
+
+
+@pytest.fixture
+def acme(store: IntegrationStore) -> Integration:
+    store.add(ACME)
+    return ACME
+
+
+def in_processes(script: str, path: Path, count: int) -> list[str]:
+    """Run a script that many times at once, each with (path, SECRET_KEY, number)."""
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, str(path), SECRET_KEY, str(number)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for number in range(count)
+    ]
+    outputs = [process.communicate(timeout=30)[0] for process in running]
+    assert [process.returncode for process in running] == [0] * count, outputs
+    return outputs
+
+
+# The file
+
+
+def test_migrating_twice_changes_nothing(store: IntegrationStore, acme: Integration) -> None:
+    store.migrate()
+
+    assert store.all() == [acme]
+
+
+def test_many_processes_may_migrate_at_once(path: Path) -> None:
+    script = """
+import sys
+from pathlib import Path
+from kommo_bridge.integrations import IntegrationStore
+
+store = IntegrationStore(Path(sys.argv[1]), sys.argv[2])
+store.migrate()
+print(store.count())
+"""
+    assert in_processes(script, path, 6) == ["0\n"] * 6
+
+
+def test_many_threads_may_migrate_at_once(path: Path) -> None:
+    for attempt in range(5):
+        store = IntegrationStore(path.with_name(f"{attempt}.db"), SECRET_KEY)
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda _, store=store: store.migrate(), range(8)))
+
+        assert store.all() == []
+
+
+def test_the_journal_is_a_write_ahead_log(store: IntegrationStore, path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        mode = connection.execute("pragma journal_mode").fetchone()
+    connection.close()
+
+    assert mode == ("wal",)
+
+
+@pytest.mark.parametrize("kind", ["folder", "text", "no folder"])
+def test_a_file_that_cannot_be_a_database_names_the_variable(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "bridge.db"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "text":
+        path.write_text("This is no database, and long enough to be seen as such. " * 20)
+    else:
+        (tmp_path / "file").touch()
+        path = tmp_path / "file" / "bridge.db"
+
+    with pytest.raises(SettingsError, match="DATABASE_PATH"):
+        IntegrationStore(path, SECRET_KEY).migrate()
+
+
+# Secrets
+
+
+def test_no_secret_stands_in_the_files(
+    store: IntegrationStore, acme: Integration, path: Path
+) -> None:
+    store.save(replace(acme, secret_key="plain-integration-secret-2"))
+
+    files = [file for file in path.parent.iterdir() if file.stat().st_size]
+    kept = b"".join(file.read_bytes() for file in files)
+
+    assert {file.name for file in files} >= {"bridge.db", "bridge.db-wal"}
+    assert b"acme" in kept
+    assert [secret for secret in PLAIN if secret in kept] == []
+
+
+def test_no_secret_stands_in_an_integration_as_text(acme: Integration) -> None:
+    assert "plain-" not in repr(acme)
+    assert "plain-" not in str(acme)
+
+
+def test_equal_secrets_are_not_seen_to_be_equal(store: IntegrationStore, path: Path) -> None:
+    store.add(ACME)
+    store.add(replace(ACME, subdomain="other"))
+
+    connection = sqlite3.connect(path)
+    kept = connection.execute("select secret_key from integrations").fetchall()
+    connection.close()
+
+    assert len(set(kept)) == 2
+
+
+def test_another_secret_key_is_told_and_reads_nothing(
+    store: IntegrationStore, acme: Integration, path: Path
+) -> None:
+    other = IntegrationStore(path, secrets.token_hex(32))
+    other.migrate()
+
+    for read in (
+        other.all,
+        lambda: other.get("acme"),
+        lambda: other.find(INTEGRATION_ID, 1, "acme"),
+    ):
+        with pytest.raises(SettingsError, match="SECRET_KEY is not the one"):
+            read()
+
+
+def test_all_is_read_back_as_it_was_written(store: IntegrationStore) -> None:
+    full = replace(
+        ACME,
+        account_id=2**40,
+        domain="amocrm.ru",
+        name="Ёлка 👍",
+        instructions="Be kind.\n'; drop table integrations; --",
+        model="some-model",
+        temperature=0.5,
+        history=0,
+        delivery="show",
+        ai_base_url="http://localhost:11434/v1",
+        enabled=False,
+    )
+
+    store.add(full)
+
+    assert store.all() == [full]
+    assert store.get("acme") == full
+    assert full.host == "acme.amocrm.ru"
+    assert full.secrets == ()
+    assert ACME.secrets == ("plain-integration-secret", "plain-previous-secret")
+
+
+# Finding
+
+
+@pytest.mark.parametrize(
+    ("integration_id", "account_id", "subdomain", "is_found"),
+    [
+        (INTEGRATION_ID, 5, "acme", True),
+        (INTEGRATION_ID.upper(), 5, "ACME", True),
+        (INTEGRATION_ID, 6, "acme", False),
+        (INTEGRATION_ID, 0, "acme", False),
+        (INTEGRATION_ID, 5, "other", False),
+        (INTEGRATION_ID, 5, "", False),
+        (INTEGRATION_ID, 5, "%", False),
+        (INTEGRATION_ID[:-1], 5, "acme", False),
+        ("%", 5, "acme", False),
+        ("", 5, "acme", False),
+    ],
+)
+def test_a_bound_integration_is_found_by_all_three_claims_alone(
+    store: IntegrationStore, integration_id: str, account_id: int, subdomain: str, is_found: bool
+) -> None:
+    store.add(replace(ACME, account_id=5))
+
+    assert (store.find(integration_id, account_id, subdomain) is not None) is is_found
+
+
+def test_an_integration_not_bound_yet_is_found_for_any_account(
+    store: IntegrationStore, acme: Integration
+) -> None:
+    assert store.find(INTEGRATION_ID, 0, "acme") == acme
+    assert store.find(INTEGRATION_ID, 2**63 - 1, "acme") == acme
+
+
+def test_an_account_is_bound_once(store: IntegrationStore, acme: Integration) -> None:
+    store.bind_account(acme, 5)
+    store.bind_account(acme, 6)
+
+    assert store.get("acme").account_id == 5
+    assert store.find(INTEGRATION_ID, 6, "acme") is None
+
+
+def test_binding_one_account_leaves_the_others_alone(store: IntegrationStore) -> None:
+    other = replace(ACME, subdomain="other")
+    store.add(ACME)
+    store.add(other)
+
+    store.bind_account(ACME, 5)
+
+    assert store.get("other") == other
+
+
+def test_one_integration_may_live_in_several_accounts(store: IntegrationStore) -> None:
+    other = replace(ACME, subdomain="other", account_id=7)
+    store.add(ACME)
+    store.add(other)
+
+    assert store.find(INTEGRATION_ID, 7, "other") == other
+    assert [item.subdomain for item in store.all()] == ["acme", "other"]
+    assert store.count() == 2
+
+
+def test_an_operator_names_one_of_several_by_the_start_of_its_id(store: IntegrationStore) -> None:
+    second = replace(ACME, integration_id="1" + INTEGRATION_ID[1:])
+    store.add(ACME)
+    store.add(second)
+
+    with pytest.raises(IntegrationError, match="names several"):
+        store.get("acme")
+    assert store.get("acme/1") == second
+    assert store.get(f"Acme/{INTEGRATION_ID.upper()}") == ACME
+
+
+@pytest.mark.parametrize("name", ["", "other", "acm", "acme/x", "acme/%", "acme/_", "%", "'"])
+def test_a_name_that_fits_none_is_told(
+    store: IntegrationStore, acme: Integration, name: str
+) -> None:
+    with pytest.raises(IntegrationError, match="There is no integration"):
+        store.get(name)
+
+
+# Changing
+
+
+def test_the_same_integration_cannot_be_added_twice(
+    store: IntegrationStore, acme: Integration
+) -> None:
+    with pytest.raises(IntegrationError, match="acme has this integration already"):
+        store.add(replace(acme, name="again"))
+
+    assert store.all() == [acme]
+
+
+def test_a_renamed_account_keeps_its_row(store: IntegrationStore, acme: Integration) -> None:
+    renamed = replace(acme, subdomain="renamed")
+
+    store.rename(acme, renamed)
+
+    assert store.all() == [renamed]
+
+
+def test_an_integration_cannot_take_the_place_of_another(store: IntegrationStore) -> None:
+    other = replace(ACME, subdomain="other")
+    store.add(ACME)
+    store.add(other)
+
+    with pytest.raises(IntegrationError, match="other has this integration already"):
+        store.rename(ACME, replace(ACME, subdomain="other"))
+
+    assert store.all() == [ACME, other]
+
+
+def test_what_was_removed_meanwhile_cannot_be_renamed(
+    store: IntegrationStore, acme: Integration
+) -> None:
+    store.remove(acme)
+
+    with pytest.raises(IntegrationError, match="no integration"):
+        store.rename(acme, replace(acme, name="x"))
+
+    assert store.all() == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"subdomain": "acme.kommo.com"}, "subdomain"),
+        ({"subdomain": "https://acme"}, "subdomain"),
+        ({"subdomain": "-acme"}, "subdomain"),
+        ({"subdomain": "acme\n"}, "subdomain"),
+        ({"subdomain": "a/b"}, "subdomain"),
+        ({"subdomain": "x" * 64}, "subdomain"),
+        ({"domain": "evil.com"}, "domain"),
+        ({"secret_key": ""}, "secret_key"),
+        ({"secret_key": "with space"}, "secret_key"),
+        ({"access_token": "line\nbreak"}, "access_token"),
+        ({"access_token": "ümlaut"}, "access_token"),
+        ({"integration_id": "a b"}, "integration_id"),
+        ({"delivery": "fax"}, "delivery"),
+        ({"temperature": 2.5}, "temperature"),
+        ({"temperature": float("nan")}, "temperature"),
+        ({"history": -1}, "history"),
+        ({"history": 10**9}, "history"),
+        ({"fallback_text": " "}, "fallback_text"),
+        ({"no_text_text": ""}, "no_text_text"),
+        ({"account_id": 0}, "account_id"),
+        ({"account_id": -5}, "account_id"),
+        ({"account_id": 2**63}, "account_id"),
+        ({"ai_base_url": "ftp://x"}, "ai_base_url"),
+        ({"name": "\ud800"}, "name"),
+        ({"instructions": "a\udcffb"}, "instructions"),
+        ({"model": "\ud800"}, "model"),
+    ],
+    ids=str,
+)
+def test_what_could_never_work_is_not_stored(
+    store: IntegrationStore, changed: dict[str, Any], named: str
+) -> None:
+    for change in (store.add, store.save, lambda it: store.rename(ACME, it)):
+        with pytest.raises(IntegrationError, match=named):
+            change(replace(ACME, **changed))
+
+    assert store.all() == []
+
+
+# Filling
+
+
+def test_filling_adds_and_updates_and_keeps_what_is_not_named(
+    store: IntegrationStore, acme: Integration
+) -> None:
+    store.bind_account(acme, 5)
+
+    count = store.fill(
+        [
+            {"subdomain": "ACME", "integration_id": INTEGRATION_ID.upper(), "name": "Acme"},
+            {"subdomain": "other", "integration_id": INTEGRATION_ID, "secret_key": "its-own"},
+        ]
+    )
+
+    assert count == 2
+    assert store.get("acme") == replace(acme, account_id=5, name="Acme")
+    assert store.get("other").secret_key == "its-own"
+
+
+GOOD = {"subdomain": "good", "integration_id": INTEGRATION_ID, "secret_key": "its-own"}
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {},
+        [],
+        "text",
+        5,
+        None,
+        {"subdomain": "bad"},
+        {**GOOD, "subdomain": 5},
+        {**GOOD, "subdomain": ""},
+        {**GOOD, "secret_key": ""},
+        {**GOOD, "secret_key": None},
+        {**GOOD, "colour": "red"},
+        {**GOOD, "account_id": "many"},
+        {**GOOD, "account_id": float("inf")},
+        {**GOOD, "account_id": 10**30},
+        {**GOOD, "account_id": 1.5},
+        {**GOOD, "account_id": True},
+        {**GOOD, "account_id": []},
+        {**GOOD, "history": None},
+        {**GOOD, "history": ""},
+        {**GOOD, "history": float("nan")},
+        {**GOOD, "temperature": "hot"},
+        {**GOOD, "temperature": 10**400},
+        {**GOOD, "enabled": "perhaps"},
+        {**GOOD, "enabled": None},
+        {**GOOD, "name": 5},
+        {**GOOD, "name": "\ud800"},
+        {**GOOD, "name": None},
+        {**GOOD, "domain": None},
+    ],
+    ids=str,
+)
+def test_filling_stores_all_or_nothing(
+    store: IntegrationStore, acme: Integration, bad: Any
+) -> None:
+    with pytest.raises(IntegrationError):
+        store.fill([GOOD, {**GOOD, "subdomain": "acme"}, bad])
+
+    assert store.all() == [acme]
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "value"),
+    [
+        ("12345678", "account_id", 12345678),
+        ("", "account_id", None),
+        ("0.5", "temperature", 0.5),
+        ("", "temperature", None),
+        ("5", "history", 5),
+        ("no", "enabled", False),
+        ("True", "enabled", True),
+        ("", "model", None),
+        ("", "ai_base_url", None),
+    ],
+)
+def test_text_of_a_command_line_becomes_the_type_of_its_field(
+    text: str, field: str, value: object
+) -> None:
+    assert getattr(from_mapping({**GOOD, field: text}), field) == value
+
+
+def test_the_app_fills_the_store_at_each_start(path: Path) -> None:
+    items = [{**GOOD, "access_token": "plain-access-token"}]
+    settings = Settings(
+        secret_key=SECRET_KEY, database_path=path, kommo_integrations=json.dumps(items)
+    )
+
+    create_app(settings)
+    create_app(settings)
+    create_app(replace(settings, kommo_integrations=json.dumps({**GOOD, "name": "Good"})))
+
+    stored = IntegrationStore(path, SECRET_KEY).all()
+    assert [(item.subdomain, item.name) for item in stored] == [("good", "Good")]
+    assert stored[0].access_token == "plain-access-token"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "text",
+        "5",
+        "[5]",
+        "[{}]",
+        json.dumps([GOOD, {**GOOD, "secret_key": ""}]),
+        '["\\ud800"]',
+    ],
+)
+def test_a_wrong_kommo_integrations_stops_the_start_without_telling_secrets(
+    path: Path, text: str
+) -> None:
+    settings = Settings(secret_key=SECRET_KEY, database_path=path, kommo_integrations=text)
+
+    with pytest.raises(SettingsError, match="KOMMO_INTEGRATIONS is wrong") as caught:
+        create_app(settings)
+
+    assert "its-own" not in str(caught.value)
+    assert IntegrationStore(path, SECRET_KEY).all() == []
+
+
+# Many at once
+
+
+def test_many_threads_read_and_write_at_once(store: IntegrationStore) -> None:
+    def work(number: int) -> None:
+        mine = replace(ACME, subdomain=f"acme{number}")
+        store.add(mine)
+        for turn in range(8):
+            store.save(replace(mine, name=str(turn)))
+            store.bind_account(mine, number + 1)
+            assert store.get(mine.subdomain).name == str(turn)
+            store.fill([{"subdomain": "common", "integration_id": "x", "secret_key": str(number)}])
+            assert len(store.all()) >= 1
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))
+
+    assert store.count() == 9
+
+
+def test_many_processes_read_and_write_at_once(store: IntegrationStore, path: Path) -> None:
+    script = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from kommo_bridge.integrations import Integration, IntegrationStore
+store = IntegrationStore(Path(sys.argv[1]), sys.argv[2])
+store.migrate()
+mine = Integration("id", f"acme{sys.argv[3]}", secret_key="x")
+store.add(mine)
+for turn in range(60):
+    store.save(replace(mine, name=str(turn)))
+    store.fill([{"subdomain": "common", "integration_id": "x", "secret_key": sys.argv[3]}])
+    store.rename(store.get(mine.subdomain), replace(mine, name="renamed"))
+    assert store.get(mine.subdomain).name == "renamed"
+    store.all()
+"""
+    in_processes(script, path, 5)
+
+    assert store.count() == 6
+
+
+def test_one_of_many_first_requests_binds_the_account(
+    store: IntegrationStore, acme: Integration
+) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: store.bind_account(acme, number), range(1, 33)))
+
+    bound = store.get("acme").account_id
+    assert bound in range(1, 33)
+    assert store.find(INTEGRATION_ID, bound or 0, "acme")

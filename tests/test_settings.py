@@ -1,0 +1,160 @@
+"""The settings: each variable read and checked, each fault told by its name."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kommo_bridge.errors import SettingsError
+from kommo_bridge.settings import RateLimit, Settings, is_loopback
+
+ROOT = Path(__file__).parents[1]
+SECRET_KEY = "s3cret-" * 6
+
+
+def read(**variables: str) -> Settings:
+    return Settings.from_env({"SECRET_KEY": SECRET_KEY, **variables})
+
+
+def test_a_secret_key_alone_is_enough() -> None:
+    assert read() == Settings(secret_key=SECRET_KEY)
+
+
+@pytest.mark.parametrize("empty", ["", "  ", "\n"])
+def test_an_empty_variable_counts_as_not_set(empty: str) -> None:
+    assert read(PORT=empty, OPENAI_API_KEY=empty) == read()
+    with pytest.raises(SettingsError, match="SECRET_KEY is not set"):
+        Settings.from_env({"SECRET_KEY": empty})
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "value"),
+    [
+        ("SECRET_KEY", " twelve-chars ", "twelve-chars"),
+        ("PUBLIC_URL", "https://bridge.example.com/", "https://bridge.example.com"),
+        ("PUBLIC_URL", "http://localhost:8000", "http://localhost:8000"),
+        ("REDIS_URL", "rediss://:word@host:6380/1", "rediss://:word@host:6380/1"),
+        ("REDIS_URL", "unix:///run/redis.sock", "unix:///run/redis.sock"),
+        ("DATABASE_PATH", "/data/b.db", Path("/data/b.db")),
+        ("OPENAI_API_KEY", "sk-1", "sk-1"),
+        ("OPENAI_BASE_URL", "http://localhost:11434/v1", "http://localhost:11434/v1"),
+        ("OPENAI_MODEL", "some-model", "some-model"),
+        ("AI_TIMEOUT_SECONDS", "2.5", 2.5),
+        ("REPLY_DEADLINE_SECONDS", "60", 60),
+        ("CONTINUE_DEADLINE_SECONDS", "3600", 3600),
+        ("KOMMO_EXTRA_HOSTS", "LocalHost:1, [::1]:2,", frozenset({"localhost:1", "[::1]:2"})),
+        ("KOMMO_INTEGRATIONS", "[]", "[]"),
+        ("WEB_CONCURRENCY", "4", 4),
+        ("WORKER_CONCURRENCY", "64", 64),
+        ("WORKER_GRACE_SECONDS", "0", 0),
+        ("PORT", "65535", 65535),
+        ("RATE_LIMIT", "10/second", RateLimit(10, 1)),
+        ("RATE_LIMIT", "5 / hour", RateLimit(5, 3600)),
+        ("DASHBOARD_USERNAME", "ops", "ops"),
+        ("DASHBOARD_PASSWORD", "word", "word"),
+        ("METRICS_TOKEN", "token", "token"),
+        ("SENTRY_DSN", "https://k@sentry.example/1", "https://k@sentry.example/1"),
+        ("ALERT_WEBHOOK_URL", "https://hooks.example/x", "https://hooks.example/x"),
+        ("LOG_LEVEL", "debug", "DEBUG"),
+        ("LOG_FORMAT", "JSON", "json"),
+    ],
+)
+def test_a_good_value_is_read(variable: str, text: str, value: Any) -> None:
+    assert getattr(read(**{variable: text}), variable.lower()) == value
+
+
+WRONG = [
+    ("SECRET_KEY", "short"),
+    *(
+        ("PUBLIC_URL", text)
+        for text in ["bridge.example.com", "http://bridge.example.com", "https://", "https://a?b=1"]
+    ),
+    *(("REDIS_URL", text) for text in ["localhost", "http://h", "redis://", "redis://h:port"]),
+    *(("REDIS_URL", text) for text in ["redis://h:99999", "redis://[::1", "redis://a b"]),
+    *(
+        ("OPENAI_BASE_URL", text)
+        for text in ["ftp://h", "h/v1", "https://h:x/v1", "https://\u2100"]
+    ),
+    *(("AI_TIMEOUT_SECONDS", text) for text in ["0", "-1", "nan", "inf", "1e9", "soon", "30s"]),
+    *(("REPLY_DEADLINE_SECONDS", text) for text in ["0", "nan", "99999", "2 min"]),
+    *(("CONTINUE_DEADLINE_SECONDS", text) for text in ["0", "nan", "1e6", "10"]),
+    *(("KOMMO_EXTRA_HOSTS", text) for text in ["localhost", "http://h:1", "h:0", "h:99999", "h:x"]),
+    *(("WEB_CONCURRENCY", text) for text in ["0", "65", "two", "1.5", "-1", "１"]),
+    *(("WORKER_CONCURRENCY", text) for text in ["0", "513", "many"]),
+    *(("WORKER_GRACE_SECONDS", text) for text in ["-1", "nan", "x"]),
+    *(("PORT", text) for text in ["0", "65536", "http", "9" * 5000]),
+    *(("RATE_LIMIT", text) for text in ["600", "0/minute", "x/minute", "5/week", "-5/minute"]),
+    *(("ALERT_WEBHOOK_URL", text) for text in ["hooks", "ftp://h"]),
+    ("LOG_LEVEL", "LOUD"),
+    ("LOG_FORMAT", "xml"),
+]
+
+
+@pytest.mark.parametrize(("variable", "text"), WRONG)
+def test_a_wrong_value_stops_the_start_and_names_its_variable(variable: str, text: str) -> None:
+    with pytest.raises(SettingsError, match=rf"^{variable} "):
+        read(**{variable: text})
+
+
+@pytest.mark.parametrize("url", ["redis://:hidden@h:port", "redis://:hidden@[x", "x://:hidden@h"])
+def test_a_password_in_a_wrong_url_is_not_told(url: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        read(REDIS_URL=url)
+
+    assert "hidden" not in str(caught.value)
+
+
+def test_no_secret_stands_in_the_settings_as_text() -> None:
+    secret = {
+        name: f"hidden-{name}"
+        for name in ("OPENAI_API_KEY", "DASHBOARD_PASSWORD", "METRICS_TOKEN", "SENTRY_DSN")
+    }
+
+    settings = read(**secret, REDIS_URL="redis://:hidden@h", KOMMO_INTEGRATIONS="hidden")
+
+    assert "hidden" not in repr(settings)
+    assert SECRET_KEY not in repr(settings)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.8.8", "::1", "[::1]"])
+def test_this_machine_is_known(host: str) -> None:
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["", "10.0.0.1", "localhost.evil.com", "127.0.0.1.evil.com", "0"])
+def test_another_machine_is_not_taken_for_this_one(host: str) -> None:
+    assert not is_loopback(host)
+
+
+@pytest.mark.parametrize("command", [["-c", "import wsgi"], ["worker.py"]], ids=["web", "worker"])
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("SECRET_KEY", ""),
+        ("PORT", "x"),
+        ("KOMMO_INTEGRATIONS", "{"),
+        ("DATABASE_PATH", "/dev/null/b"),
+    ],
+)
+def test_a_process_stops_with_one_sentence_that_names_the_variable(
+    tmp_path: Path, command: list[str], variable: str, text: str
+) -> None:
+    variables = {"SECRET_KEY": SECRET_KEY, "DATABASE_PATH": str(tmp_path / "b.db"), variable: text}
+
+    stopped = subprocess.run(
+        [sys.executable, *command],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **variables},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert stopped.returncode in (1, 4)
+    assert len(stopped.stderr.splitlines()) == 1, stopped.stderr
+    assert "does not start. " + variable in stopped.stderr
+    assert SECRET_KEY not in stopped.stderr
