@@ -42,7 +42,7 @@ soak: $(VENV)/installed  ## random faults under load; 0 lost and 0 doubled, or i
 	$(BIN)/python bench/soak.py --minutes $(MINUTES)
 
 fuzz: $(VENV)/installed  ## the property tests with many examples
-	FUZZ_EXAMPLES=20000 $(BIN)/python -m pytest -n 4 tests/kommo -q
+	FUZZ_EXAMPLES=$(or $(EXAMPLES),5000) $(BIN)/python -m pytest -n 2 -m hypothesis -q
 
 logos: $(VENV)/installed  ## render the widget's pictures from its drawing
 	$(BIN)/python widgets/source/render_logos.py

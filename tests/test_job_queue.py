@@ -269,7 +269,7 @@ class TestPlainWorker:
         assert {one.block for one in kommo.continuations} == set(blocks)
         assert {one.body["data"]["status"] for one in kommo.continuations} == {"success"}
 
-    def test_a_job_that_waits_gives_its_room_up_and_gets_it_again(  # noqa: PLR0917
+    def test_a_job_that_waits_gives_its_room_up_and_gets_it_again(
         self,
         queue: JobQueue,
         settings: Settings,
