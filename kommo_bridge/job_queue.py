@@ -22,6 +22,7 @@ from rq.worker_registration import WORKERS_BY_QUEUE_KEY, get_keys
 
 from kommo_bridge.answers import OPEN_KEY, kept_seconds, record_key, request_text
 from kommo_bridge.errors import QueueUnavailable, RateLimited
+from kommo_bridge.integrations import Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.redis_client import PREFIX
 from kommo_bridge.settings import Settings
@@ -36,11 +37,14 @@ FAILURE_TTL_SECONDS = 7 * 24 * 3600
 # For jobs whose worker died: at once, then with growing waits.
 CRASH_RETRIES = RetryPolicy(8, interval=[0, 0, 5, 15, 30, 60, 60, 60])
 RETRY_AFTER_OUTAGE_SECONDS = 5
+WIDGET_VERSIONS_KEY = f"{PREFIX}widget_versions"
+MAX_VERSION_CHARACTERS = 40
 
 # KEYS: record, job, queue, open answers, rate counter, RQ's set of queues, RQ's set of limits,
-#       limit, jobs let in, jobs held back, workers of the queue
+#       limit, jobs let in, jobs held back, workers of the queue, versions of the widgets
 # ARGV: id, queue key name, limit key name, now, sweep time, kept seconds, request of the record,
-#       rate count, rate window, answers at once per worker, job ttl, then the job's fields
+#       rate count, rate window, answers at once per worker, job ttl, version of the widget,
+#       then the job's fields
 # Returns {"repeat"}, {"limited", seconds} or {"queued"}.
 ENQUEUE = """
 local id = ARGV[1]
@@ -53,10 +57,11 @@ end
 redis.call('HSET', KEYS[1], 'request', ARGV[7])
 redis.call('EXPIRE', KEYS[1], ARGV[6])
 redis.call('ZADD', KEYS[4], ARGV[5], id)
-redis.call('HSET', KEYS[2], unpack(ARGV, 12))
+redis.call('HSET', KEYS[2], unpack(ARGV, 13))
 redis.call('EXPIRE', KEYS[2], ARGV[11])
 redis.call('SADD', KEYS[6], ARGV[2])
 redis.call('SADD', KEYS[7], ARGV[3])
+if ARGV[12] ~= '' then redis.call('HSET', KEYS[12], ARGV[3], ARGV[12]) end
 local at_once = tonumber(ARGV[10]) * math.max(1, redis.call('SCARD', KEYS[11]))
 redis.call('HSET', KEYS[8], 'concurrency', at_once)
 redis.call('HSET', KEYS[2], 'rate_limit_concurrency', at_once)
@@ -142,6 +147,7 @@ class JobQueue:
             limit.allowed_key,
             limit.rate_limited_key,
             WORKERS_BY_QUEUE_KEY % QUEUE_NAME,
+            WIDGET_VERSIONS_KEY,
         ]
 
     def _args(self, request: WidgetRequest, job: Job) -> list[Any]:
@@ -162,13 +168,20 @@ class JobQueue:
             settings.rate_limit.window_seconds,
             settings.worker_concurrency,
             JOB_TTL_SECONDS,
+            request.widget_version[:MAX_VERSION_CHARACTERS],
             *fields,
         ]
 
 
-def limit_name(request: WidgetRequest) -> str:
-    """What is counted per integration: inbound rate and jobs at once."""
-    return f"{request.integration_id}:{request.subdomain}"
+def limit_name(speaker: WidgetRequest | Integration) -> str:
+    """What is counted per integration: inbound rate, jobs at once, the widget's version."""
+    return f"{speaker.integration_id}:{speaker.subdomain}"
+
+
+def last_widget_version(redis: Redis, integration: Integration) -> str:
+    """The version of our widget that last sent a request; empty when none did."""
+    version = redis.hget(WIDGET_VERSIONS_KEY, limit_name(integration))
+    return version.decode(errors="replace") if isinstance(version, bytes) else ""
 
 
 def work_queue(redis: Redis) -> Queue:

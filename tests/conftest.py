@@ -2,6 +2,8 @@
 
 import os
 import secrets
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,7 @@ from kommo_bridge.settings import Settings
 from kommo_bridge.stand_ins.account import Account, sign_bot_token
 from kommo_bridge.stand_ins.ai import StandInAI
 from kommo_bridge.stand_ins.kommo import StandInKommo
+from kommo_bridge.stand_ins.processes import ROOT, process_environ, run_bridge
 from kommo_bridge.stand_ins.redis_server import RedisServer
 from kommo_bridge.stand_ins.widget_requests import Encoding, encode_widget_request
 
@@ -155,3 +158,32 @@ def parts(settings: Settings, acme: Integration) -> Iterator[Parts]:
     built = build_parts(settings)
     yield built
     built.close()
+
+
+@dataclass(frozen=True)
+class Bridge:
+    """The running processes, as a test sees them."""
+
+    url: str
+    environ: dict[str, str]
+    log_path: Path
+
+    def flask(self, *arguments: str) -> str:
+        """What a flask command prints."""
+        done = self.run_flask(*arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def run_flask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a flask command in the environment of the bridge."""
+        command = [str(Path(sys.executable).parent / "flask"), *arguments]
+        return subprocess.run(
+            command, env=self.environ, cwd=ROOT, capture_output=True, text=True, check=False
+        )
+
+
+@pytest.fixture
+def bridge(settings: Settings, acme: Integration, tmp_path: Path) -> Iterator[Bridge]:
+    environ = process_environ(settings) | {"LOG_LEVEL": "DEBUG"}
+    with run_bridge(environ, tmp_path / "bridge.log"):
+        yield Bridge(f"http://127.0.0.1:{environ['PORT']}", environ, tmp_path / "bridge.log")

@@ -5,46 +5,19 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
 import requests
+from conftest import Bridge
 from redis import Redis
 
-from kommo_bridge.integrations import Integration
-from kommo_bridge.settings import Settings
 from kommo_bridge.stand_ins.account import Account
 from kommo_bridge.stand_ins.ai import StandInAI
 from kommo_bridge.stand_ins.kommo import StandInKommo
-from kommo_bridge.stand_ins.processes import ROOT, process_environ, run_bridge
+from kommo_bridge.stand_ins.processes import ROOT
 
 MESSAGE = "Do you deliver to the lighthouse on Sundays?"
-
-
-@dataclass(frozen=True)
-class Bridge:
-    """The running processes, as a test sees them."""
-
-    url: str
-    environ: dict[str, str]
-    log_path: Path
-
-    def flask(self, *arguments: str) -> str:
-        """What a flask command prints."""
-        command = [str(Path(sys.executable).parent / "flask"), *arguments]
-        done = subprocess.run(
-            command, env=self.environ, cwd=ROOT, capture_output=True, text=True, check=True
-        )
-        return done.stdout.strip()
-
-
-@pytest.fixture
-def bridge(settings: Settings, acme: Integration, tmp_path: Path) -> Iterator[Bridge]:
-    environ = process_environ(settings) | {"LOG_LEVEL": "DEBUG"}
-    with run_bridge(environ, tmp_path / "bridge.log"):
-        yield Bridge(f"http://127.0.0.1:{environ['PORT']}", environ, tmp_path / "bridge.log")
 
 
 def test_a_customer_is_answered_through_gunicorn_redis_and_worker(

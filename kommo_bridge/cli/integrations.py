@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+from flask import current_app
 from flask.cli import AppGroup
 
+from kommo_bridge.cli.token import mint_token
 from kommo_bridge.errors import BridgeError, IntegrationError
 from kommo_bridge.integrations import DOMAINS, SECRETS, Integration, IntegrationStore, from_mapping
 
@@ -20,7 +22,14 @@ NAMES = ", ".join(item.name for item in fields(Integration))
 def integrations_group(store: IntegrationStore) -> AppGroup:
     """The group `flask integrations`."""
     group = AppGroup("integrations", help="The Kommo accounts that this bridge answers for.")
-    for make in (_reading_commands, _adding_commands, _changing_commands, _file_commands):
+    makers = (
+        _reading_commands,
+        _check_command,
+        _adding_commands,
+        _changing_commands,
+        _file_commands,
+    )
+    for make in makers:
         make(group, store)
     return group
 
@@ -47,6 +56,25 @@ def _reading_commands(group: AppGroup, store: IntegrationStore) -> None:
         rows = [(key, _shown(key, value)) for key, value in asdict(integration).items()]
         for line in _table(rows):
             click.echo(line)
+
+
+def _check_command(group: AppGroup, store: IntegrationStore) -> None:
+    @group.command("check")
+    @click.argument("name")
+    def check(name: str) -> None:
+        """Examine one integration: one line each, and exit status 1 on a fault."""
+        # Here, not above: the web process, which loads these commands, has no use for the AI.
+        from kommo_bridge.doctor import examine  # noqa: PLC0415
+
+        with _told():
+            integration = store.get(name)
+        settings = current_app.config["KOMMO_BRIDGE_SETTINGS"]
+        faults = 0
+        for finding in examine(integration, settings, mint_token(integration, 1, 300)):
+            click.echo(f"{finding.state:7}  {finding.subject:12}  {finding.text}")
+            faults += finding.state == "fault"
+        if faults:
+            raise click.exceptions.Exit(1)
 
 
 def _adding_commands(group: AppGroup, store: IntegrationStore) -> None:

@@ -6,7 +6,7 @@ import click
 from flask.cli import AppGroup
 
 from kommo_bridge.errors import BridgeError
-from kommo_bridge.integrations import IntegrationStore
+from kommo_bridge.integrations import Integration, IntegrationStore
 from kommo_bridge.kommo.tokens import sign_bot_token
 
 
@@ -28,20 +28,25 @@ def token_group(integrations: IntegrationStore) -> AppGroup:
             integration = integrations.get(name)
         except BridgeError as error:
             raise click.ClickException(str(error)) from None
-        now = time.time()
-        claims = {
-            "iss": f"https://{integration.host}",
-            "aud": "http://localhost",
-            "iat": now,
-            "nbf": now,
-            "exp": now + minutes * 60,
-            "account_id": integration.account_id or 0,
-            "subdomain": integration.subdomain,
-            "client_uuid": integration.integration_id,
-            "bot_type": "salesbot",
-            "entity_type": "2",
-            "entity_id": entity_id,
-        }
-        click.echo(sign_bot_token(claims, integration.secret_key))
+        click.echo(mint_token(integration, entity_id, minutes * 60))
 
     return group
+
+
+def mint_token(integration: Integration, entity_id: int, seconds: float) -> str:
+    """Sign what Kommo would sign for this integration."""
+    now = time.time()
+    claims = {
+        "iss": f"https://{integration.host}",
+        "aud": "http://localhost",
+        "iat": now,
+        "nbf": now,
+        "exp": now + seconds,
+        "account_id": integration.account_id or 0,
+        "subdomain": integration.subdomain,
+        "client_uuid": integration.integration_id,
+        "bot_type": "salesbot",
+        "entity_type": "2",
+        "entity_id": entity_id,
+    }
+    return sign_bot_token(claims, integration.secret_key)

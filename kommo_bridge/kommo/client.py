@@ -7,6 +7,7 @@ answer. Which answers are final is decided here and nowhere else.
 
 import io
 import socket
+from dataclasses import dataclass
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
@@ -27,6 +28,16 @@ TOTAL_SECONDS = 10.0
 MAX_ANSWER_BYTES = 64 * 1024
 MAX_RETRY_AFTER_SECONDS = 3600
 MAX_CODES = 10
+
+
+@dataclass(frozen=True)
+class AccountAnswer:
+    """What an account says of itself; `date` is the header of its answer, the rest its own."""
+
+    account_id: object
+    subdomain: object
+    date: str
+    is_admin: bool | None
 
 
 class KommoClient:
@@ -58,15 +69,56 @@ class KommoClient:
             KommoError: It was not accepted; `status` tells why, `arrived` whether Kommo may have
                 taken the call all the same.
         """
-        headers = {"Authorization": f"Bearer {access_token}"}
+        answer = self._call("POST", return_url, access_token, json=continuation.body())
+        if answer.status_code // 100 != 2:  # noqa: PLR2004  any 2xx
+            raise _refusal(answer)
+
+    def account(self, base_url: str, access_token: str) -> AccountAnswer:
+        """Ask an account who it is: the token is alive when it answers.
+
+        https://developers.kommo.com/reference/get-account , /reference/get-user
+
+        Args:
+            base_url: The account's own host with its scheme, without a path.
+            access_token: The account's own.
+
+        Raises:
+            KommoError: It did not answer, or refused.
+        """
+        answer = self._call("GET", f"{base_url}/api/v4/account", access_token)
+        body = _json(answer)
+        if answer.status_code != HTTPStatus.OK or not isinstance(body, dict):
+            raise _refusal(answer)
+        return AccountAnswer(
+            account_id=body.get("id"),
+            subdomain=body.get("subdomain"),
+            date=answer.headers.get("Date", ""),
+            is_admin=self._is_admin(base_url, access_token, body.get("current_user_id")),
+        )
+
+    def _is_admin(self, base_url: str, access_token: str, user_id: object) -> bool | None:
+        """Whether the token's user is an administrator; None when Kommo does not tell."""
+        if not isinstance(user_id, int):
+            return None
+        answer = self._call("GET", f"{base_url}/api/v4/users/{user_id}", access_token)
+        if answer.status_code == HTTPStatus.FORBIDDEN:
+            return False
+        body = _json(answer) if answer.status_code == HTTPStatus.OK else None
+        rights = body.get("rights") if isinstance(body, dict) else None
+        told = rights.get("is_admin") if isinstance(rights, dict) else None
+        return told if isinstance(told, bool) else None
+
+    def _call(self, method: str, url: str, access_token: str, **body: Any) -> requests.Response:
+        """One call within its total deadline and size."""
         try:
             with total_limit(TOTAL_SECONDS, MAX_ANSWER_BYTES):
-                answer = self._session.post(
-                    return_url,
-                    json=continuation.body(),
-                    headers=headers,
+                return self._session.request(
+                    method,
+                    url,
+                    headers={"Authorization": f"Bearer {access_token}"},
                     timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS),
                     allow_redirects=False,
+                    **body,
                 )
         except (requests.RequestException, OSError) as error:
             raise KommoError(
@@ -74,8 +126,6 @@ class KommoClient:
                 permanent=False,
                 arrived=not _never_left(error),
             ) from None  # the library's error text may hold the URL's query
-        if answer.status_code // 100 != 2:  # noqa: PLR2004  any 2xx
-            raise _refusal(answer)
 
 
 def _refusal(answer: requests.Response) -> KommoError:

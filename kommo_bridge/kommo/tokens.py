@@ -71,6 +71,17 @@ def verify_bot_token(token: object, secrets_for: SecretsFor) -> BotClaims:
     return verified
 
 
+def expiry_of(access_token: str) -> float | None:
+    """When a long-lived access token ends, by its own word; None when it does not say.
+
+    https://developers.kommo.com/docs/long-lived-token: it is a JWT that only Kommo can verify.
+    """
+    try:
+        return _moment(_decode_unverified(access_token), "exp")
+    except InvalidToken:
+        return None
+
+
 def sign_bot_token(claims: dict[str, Any], secret: str, algorithm: str = "HS512") -> str:
     """Sign claims as Kommo does, for test tokens."""
     return jwt.encode(claims, secret, algorithm=algorithm)

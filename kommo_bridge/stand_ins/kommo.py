@@ -113,6 +113,8 @@ class StandInKommo(LocalServer):
         self._waiting: set[str] = set()
         # Not from 1: a bridge that outlives this stand-in would take a new block for a repeat.
         self._last_continue_id = secrets.randbelow(10**9)
+        # Accounts whose token is not an administrator's.
+        self.no_admins: set[int] = set()
         self._tags: dict[tuple[str, int], list[str]] = defaultdict(list)
         self._continuations: list[Continuation] = []
         self._refusals: list[Refusal] = []
@@ -339,6 +341,10 @@ class StandInKommo(LocalServer):
             return self._continue(request, caller)
         if request.method == "GET" and request.path == "/api/v4/account":
             return Answer.json(200, _account_json(caller))
+        if request.method == "GET" and request.path.startswith("/api/v4/users/"):
+            return Answer.json(
+                200, {"rights": {"is_admin": caller.account_id not in self.no_admins}}
+            )
         if request.method == "GET" and lead:
             return Answer.json(200, self._lead_json(caller, int(lead[1])))
         return problem(HTTPStatus.NOT_FOUND, "No such method.")

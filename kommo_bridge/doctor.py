@@ -1,0 +1,304 @@
+"""`flask integrations check`: what works, what does not, and what to do about it.
+
+Each check is a small function that yields findings; one that cannot be made is told as such. No
+secret is ever printed. Asks real partners: our own web process, Kommo, the AI, Redis.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Literal
+
+import requests
+from redis import Redis
+from redis.exceptions import RedisError
+
+from kommo_bridge.assistant import Assistant
+from kommo_bridge.errors import ArchiveError, AssistantError, KommoError
+from kommo_bridge.integrations import Integration
+from kommo_bridge.job_queue import last_widget_version, live_workers, work_queue
+from kommo_bridge.kommo.client import AccountAnswer, KommoClient
+from kommo_bridge.kommo.tokens import expiry_of
+from kommo_bridge.kommo.widget_request import WidgetRequest
+from kommo_bridge.redis_client import connect
+from kommo_bridge.settings import Settings
+from kommo_bridge.widget_archive import SHARED_WIDGET, source_version
+
+State = Literal["ok", "warning", "fault"]
+
+DAY_SECONDS = 86400
+EXPIRY_WARNING_DAYS = 14
+SKEW_WARNING_SECONDS = 30
+SKEW_FAULT_SECONDS = 60
+OWN_TIMEOUT_SECONDS = 5
+AI_SECONDS = 30.0
+REQUEST_PATH = "/api/kommo/kommo/widget-request"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line: what was looked at, how it is, and what to do."""
+
+    subject: str
+    state: State
+    text: str
+
+
+@dataclass(frozen=True)
+class Patient:
+    """What the checks look at. `token` is a signed test token."""
+
+    integration: Integration
+    settings: Settings
+    token: str
+    own_url: str
+
+
+def examine(integration: Integration, settings: Settings, token: str) -> Iterator[Finding]:
+    """All findings about one integration, one check after another."""
+    own_url = settings.public_url or f"http://127.0.0.1:{settings.port}"
+    patient = Patient(integration, settings, token, own_url)
+    checks: tuple[Callable[[Patient], Iterator[Finding]], ...] = (
+        _enabled,
+        _public_url,
+        _secret,
+        _queue,
+        _widget,
+        _kommo,
+        _ai,
+    )
+    for check in checks:
+        yield from check(patient)
+
+
+def _enabled(it: Patient) -> Iterator[Finding]:
+    if it.integration.enabled:
+        yield Finding("integration", "ok", f"{it.integration.host}, enabled")
+    else:
+        name = it.integration.subdomain
+        yield Finding("integration", "fault", f"disabled: flask integrations enable {name}")
+
+
+def _public_url(it: Patient) -> Iterator[Finding]:
+    url = it.settings.public_url
+    if not url:
+        yield Finding(
+            "public URL", "warning", "PUBLIC_URL is not set: Kommo needs an https address"
+        )
+        return
+    try:
+        answer = requests.get(f"{url}/healthz", timeout=OWN_TIMEOUT_SECONDS, allow_redirects=False)
+    except requests.RequestException as error:
+        reason = f"{url} cannot be reached from here ({type(error).__name__}): is it running?"
+        yield Finding("public URL", "fault", reason)
+        return
+    if answer.status_code != HTTPStatus.OK:
+        yield Finding("public URL", "fault", f"{url}/healthz answers {answer.status_code}, not 200")
+    elif not url.startswith("https://"):
+        yield Finding("public URL", "warning", f"{url} is not https: Kommo cannot use it")
+    else:
+        yield Finding("public URL", "ok", f"{url} answers over https")
+
+
+def _secret(it: Patient) -> Iterator[Finding]:
+    """A signed request that is refused for its return URL only: nothing is queued."""
+    body = {"token": it.token, "data[message]": "", "return_url": "https://kommo.invalid/"}
+    try:
+        answer = requests.post(
+            it.own_url + REQUEST_PATH,
+            data=body,
+            timeout=OWN_TIMEOUT_SECONDS,
+            allow_redirects=False,
+        )
+        code = answer.json().get("error")
+    except (requests.RequestException, ValueError, AttributeError):
+        text = f"the bridge does not answer at {it.own_url}: start it, or set PUBLIC_URL or PORT"
+        yield Finding("secret", "fault", text)
+        return
+    if code == "invalid_return_url":
+        text = "a token signed with it is accepted (whether Kommo has the same, a request shows)"
+        yield Finding("secret", "ok", text)
+    else:
+        text = (
+            f"the running bridge refuses it ({code}): does it use the same DATABASE_PATH and "
+            "SECRET_KEY as this command?"
+        )
+        yield Finding("secret", "fault", text)
+
+
+def _queue(it: Patient) -> Iterator[Finding]:
+    try:
+        with connect(it.settings.redis_url, timeout_seconds=OWN_TIMEOUT_SECONDS) as redis:
+            workers = live_workers(work_queue(redis))
+    except RedisError as error:
+        text = f"cannot be reached ({type(error).__name__}): check REDIS_URL"
+        yield Finding("Redis", "fault", text)
+        return
+    yield Finding("Redis", "ok", "answers")
+    if workers:
+        yield Finding("workers", "ok", f"{workers} alive")
+    else:
+        yield Finding("workers", "fault", "none is alive: start one with python worker.py")
+
+
+def _widget(it: Patient) -> Iterator[Finding]:
+    try:
+        here = source_version(SHARED_WIDGET)
+        seen = _seen_version(it)
+    except (RedisError, ArchiveError) as error:
+        yield Finding("widget", "warning", f"cannot be told ({type(error).__name__})")
+        return
+    if not seen:
+        text = "no request of our widget has arrived yet: place its block in a bot and write to it"
+        yield Finding("widget", "warning", text)
+    elif seen == here:
+        yield Finding("widget", "ok", f"version {seen}, the one built here")
+    else:
+        text = (
+            f"version {seen} spoke last, {here} is built here: upload it, then remove and add "
+            "the block again in each bot"
+        )
+        yield Finding("widget", "warning", text)
+
+
+def _seen_version(it: Patient) -> str:
+    redis: Redis
+    with connect(it.settings.redis_url, timeout_seconds=OWN_TIMEOUT_SECONDS) as redis:
+        return last_widget_version(redis, it.integration)
+
+
+def _kommo(it: Patient) -> Iterator[Finding]:
+    yield from _expiry(it)
+    base_url, stands_in = _kommo_url(it)
+    if stands_in:
+        text = f"KOMMO_EXTRA_HOSTS is set: asked {base_url} in place of {it.integration.host}"
+        yield Finding("Kommo", "warning", text)
+    client = KommoClient()
+    try:
+        answer = client.account(base_url, it.integration.access_token)
+    except KommoError as error:
+        yield Finding("access token", "fault", _token_advice(error, it.integration))
+        return
+    finally:
+        client.close()
+    yield Finding("access token", "ok", "Kommo accepts it")
+    yield _admin(answer)
+    yield _identity(answer, it.integration)
+    yield _clock(answer)
+
+
+def _kommo_url(it: Patient) -> tuple[str, bool]:
+    """The account's own host; a single extra host (a local stand-in) takes its place."""
+    hosts = it.settings.kommo_extra_hosts
+    return (
+        (f"http://{min(hosts)}", True)
+        if len(hosts) == 1
+        else (
+            f"https://{it.integration.host}",
+            False,
+        )
+    )
+
+
+def _token_advice(error: KommoError, integration: Integration) -> str:
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        return (
+            "Kommo refuses it (401): make a new long-lived token, then flask integrations set "
+            f"{integration.subdomain} access_token=..."
+        )
+    return f"cannot be tried: {error}"
+
+
+def _expiry(it: Patient) -> Iterator[Finding]:
+    expires_at = expiry_of(it.integration.access_token)
+    if expires_at is None:
+        text = "it does not say when it ends (a long-lived token does)"
+        yield Finding("token expiry", "warning", text)
+        return
+    days = (expires_at - time.time()) / DAY_SECONDS
+    if days <= 0:
+        yield Finding("token expiry", "fault", f"ended {-days:.0f} days ago: make a new one")
+    elif days < EXPIRY_WARNING_DAYS:
+        yield Finding("token expiry", "warning", f"ends in {days:.0f} days: make a new one")
+    else:
+        yield Finding("token expiry", "ok", f"ends in {days:.0f} days")
+
+
+def _admin(answer: AccountAnswer) -> Finding:
+    if answer.is_admin is None:
+        return Finding("rights", "warning", "Kommo does not tell whether it is an administrator's")
+    if answer.is_admin:
+        return Finding("rights", "ok", "an administrator's")
+    return Finding("rights", "fault", "not an administrator's: Kommo will refuse to continue bots")
+
+
+def _identity(answer: AccountAnswer, integration: Integration) -> Finding:
+    name = integration.subdomain
+    if answer.subdomain != name:
+        text = f"the token belongs to another account: Kommo calls it {answer.subdomain!r}"
+        return Finding("account", "fault", text)
+    if integration.account_id is None:
+        text = f"number {answer.account_id}; stored with the first request"
+        return Finding("account", "ok", text)
+    if answer.account_id != integration.account_id:
+        text = (
+            f"Kommo says number {answer.account_id}, stored is {integration.account_id}: flask "
+            f"integrations set {name} account_id={answer.account_id}"
+        )
+        return Finding("account", "fault", text)
+    return Finding("account", "ok", f"number {integration.account_id}, subdomain {name}")
+
+
+def _clock(answer: AccountAnswer) -> Finding:
+    try:
+        skew = abs(parsedate_to_datetime(answer.date).timestamp() - time.time())
+    except (TypeError, ValueError):
+        return Finding("clock", "warning", "Kommo's answer has no Date to compare with")
+    text = f"{skew:.0f} s apart from Kommo's"
+    if skew > SKEW_FAULT_SECONDS:
+        return Finding("clock", "fault", f"{text}: tokens will be refused; set up time (NTP)")
+    if skew > SKEW_WARNING_SECONDS:
+        return Finding("clock", "warning", f"{text}: set up time (NTP)")
+    return Finding("clock", "ok", text)
+
+
+def _ai(it: Patient) -> Iterator[Finding]:
+    settings = it.settings
+    assistant = Assistant(
+        api_key=settings.openai_api_key,
+        base_url=settings.openai_base_url,
+        model=settings.openai_model,
+        timeout_seconds=settings.ai_timeout_seconds,
+    )
+    model = it.integration.model or settings.openai_model
+    started = time.monotonic()
+    try:
+        assistant.reply(replace(it.integration, instructions=""), _hello(it), seconds=AI_SECONDS)
+    except AssistantError as error:
+        yield Finding("AI", "fault", f"{error} (model {model}): check key, model and base URL")
+    else:
+        yield Finding("AI", "ok", f"{model} answers, {time.monotonic() - started:.1f} s")
+    finally:
+        assistant.close()
+
+
+def _hello(it: Patient) -> WidgetRequest:
+    """The smallest question there is."""
+    return WidgetRequest(
+        integration_id=it.integration.integration_id,
+        account_id=0,
+        subdomain=it.integration.subdomain,
+        entity_type="2",
+        entity_id=0,
+        return_url="https://kommo.invalid/",
+        message="Answer with the word OK.",
+        delivery=None,
+        contact_name="",
+        origin="",
+        chat_id="",
+        widget_version="",
+        expires_at=0.0,
+        accepted_at=0.0,
+    )

@@ -1,0 +1,175 @@
+"""The doctor: one line for each thing that can be wrong, and what to do about it."""
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import jwt
+import pytest
+from conftest import Bridge
+from redis import Redis
+
+from kommo_bridge.cli.token import mint_token
+from kommo_bridge.doctor import Finding, examine
+from kommo_bridge.integrations import Integration, IntegrationStore
+from kommo_bridge.job_queue import WIDGET_VERSIONS_KEY
+from kommo_bridge.settings import Settings
+from kommo_bridge.stand_ins.account import Account
+from kommo_bridge.stand_ins.ai import StandInAI, openai_error
+from kommo_bridge.stand_ins.faults import Status
+from kommo_bridge.stand_ins.kommo import StandInKommo
+from kommo_bridge.stand_ins.processes import ROOT
+from kommo_bridge.widget_archive import source_version
+
+DAY = 86400
+
+
+def findings(settings: Settings, integration: Integration, **changes: Any) -> dict[str, Finding]:
+    """By subject; a subject that is told twice keeps its worst line."""
+    changed = replace(settings, **changes)
+    token = mint_token(integration, 1, 300)
+    rank = {"ok": 0, "warning": 1, "fault": 2}
+    found = sorted(examine(integration, changed, token), key=lambda one: rank[one.state])
+    return {one.subject: one for one in found}
+
+
+def test_a_healthy_integration_has_no_fault(
+    bridge: Bridge, kommo: StandInKommo, account: Account, acme: Integration, redis: Redis
+) -> None:
+    version = source_version(ROOT / "widgets" / "shared")
+    sent = kommo.send_widget_request(
+        bridge.url, account, "Hello", entity_id=7, data={"widget_version": version}
+    )
+    kommo.wait_for(sent, 20)
+
+    printed = bridge.flask("integrations", "check", "acme")
+
+    states = {line.split("  ")[0].strip() for line in printed.splitlines()}
+    assert states == {"ok", "warning"}
+    assert f"version {version}, the one built here" in printed
+    for secret in (acme.secret_key, acme.access_token, "sk-stand-in"):
+        assert secret not in printed
+
+
+def test_a_fault_ends_the_command_with_status_1(bridge: Bridge, ai: StandInAI) -> None:
+    ai.faults.order(openai_error(401, "invalid_api_key"), times=None)
+
+    done = bridge.run_flask("integrations", "check", "acme")
+
+    assert done.returncode == 1
+    assert "fault    AI" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_the_secret_of_a_running_bridge_is_tried_without_queueing_anything(
+    bridge: Bridge, settings: Settings, acme: Integration, redis: Redis
+) -> None:
+    port = int(bridge.environ["PORT"])
+
+    good = findings(settings, acme, port=port)["secret"]
+    bad = findings(settings, replace(acme, secret_key="x" * 64), port=port)["secret"]
+
+    assert good.state == "ok"
+    assert bad.state == "fault"
+    assert "SECRET_KEY" in bad.text
+    assert not redis.keys("rq:job:*")
+
+
+def test_without_a_bridge_redis_and_ai_each_line_says_what_to_do(
+    settings: Settings, acme: Integration
+) -> None:
+    found = findings(
+        settings,
+        acme,
+        port=9,
+        public_url="https://127.0.0.1:9",
+        redis_url="redis://127.0.0.1:9/0",
+        openai_base_url="http://127.0.0.1:9/v1",
+    )
+
+    assert {found[name].state for name in ("public URL", "secret", "Redis", "AI")} == {"fault"}
+    assert "start it" in found["secret"].text
+    assert "REDIS_URL" in found["Redis"].text
+    assert "base URL" in found["AI"].text
+
+
+def test_no_live_worker_is_a_fault(settings: Settings, acme: Integration, redis: Redis) -> None:
+    assert findings(settings, acme)["workers"].state == "fault"
+
+
+def test_a_disabled_integration_is_told(settings: Settings, acme: Integration) -> None:
+    found = findings(settings, replace(acme, enabled=False))["integration"]
+
+    assert (found.state, "enable acme" in found.text) == ("fault", True)
+
+
+@pytest.mark.parametrize(
+    ("days", "state"), [(400, "ok"), (13, "warning"), (-2, "fault"), (None, "warning")]
+)
+def test_the_token_tells_when_it_ends(
+    settings: Settings, acme: Integration, days: float | None, state: str
+) -> None:
+    claims = {} if days is None else {"exp": time.time() + days * DAY}
+    token = jwt.encode(claims, "k" * 64, algorithm="HS512")
+
+    found = findings(settings, replace(acme, access_token=token))
+
+    assert found["token expiry"].state == state
+
+
+def test_a_refused_access_token_is_a_fault(settings: Settings, acme: Integration) -> None:
+    found = findings(settings, replace(acme, access_token="revoked"))["access token"]
+
+    assert found.state == "fault"
+    assert "set acme access_token=" in found.text
+
+
+def test_a_token_that_is_not_an_administrators_is_a_fault(
+    settings: Settings, acme: Integration, kommo: StandInKommo, account: Account
+) -> None:
+    assert findings(settings, acme)["rights"].state == "ok"
+
+    kommo.no_admins.add(account.account_id)
+
+    assert findings(settings, acme)["rights"].state == "fault"
+
+
+def test_a_token_of_another_account_and_another_number_are_faults(
+    settings: Settings, acme: Integration, store: IntegrationStore
+) -> None:
+    assert findings(settings, acme)["account"].state == "ok"
+    assert findings(settings, replace(acme, account_id=5))["account"].state == "fault"
+    assert findings(settings, replace(acme, subdomain="other"))["account"].state == "fault"
+    assert findings(settings, replace(acme, account_id=None))["account"].state == "ok"
+
+
+@pytest.mark.parametrize(
+    ("date", "state"),
+    [("Mon, 01 Jan 2024 00:00:00 GMT", "fault"), ("soon", "warning"), ("", "warning")],
+)
+def test_a_clock_that_is_wrong_or_not_told_is_seen(
+    settings: Settings, acme: Integration, kommo: StandInKommo, date: str, state: str
+) -> None:
+    body = {"id": acme.account_id, "subdomain": "acme"}
+    kommo.faults.order(Status(200, body, {"Date": date}), times=1)
+
+    assert findings(settings, acme)["clock"].state == state
+
+
+def test_another_version_of_the_widget_is_told(
+    settings: Settings, acme: Integration, redis: Redis
+) -> None:
+    assert "no request" in findings(settings, acme)["widget"].text
+
+    redis.hset(WIDGET_VERSIONS_KEY, f"{acme.integration_id}:{acme.subdomain}", "0.0.1")
+
+    assert "remove and add the block" in findings(settings, acme)["widget"].text
+
+
+def test_a_public_url_must_be_https_and_answer(
+    bridge: Bridge, settings: Settings, acme: Integration
+) -> None:
+    assert findings(settings, acme)["public URL"].state == "warning"
+    assert findings(settings, acme, public_url=bridge.url)["public URL"].state == "warning"
+    ai_url = settings.openai_base_url
+    assert findings(settings, acme, public_url=ai_url)["public URL"].state == "fault"
