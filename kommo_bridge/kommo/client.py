@@ -41,9 +41,14 @@ class AccountAnswer:
 
 
 class KommoClient:
-    """Calls Kommo; one warm connection pool for all threads."""
+    """Calls Kommo; one warm connection pool for all threads.
 
-    def __init__(self) -> None:
+    Args:
+        total_seconds: The longest that one call may take in all.
+    """
+
+    def __init__(self, total_seconds: float = TOTAL_SECONDS) -> None:
+        self._total_seconds = total_seconds
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.headers["User-Agent"] = "kommo_bridge"
@@ -111,7 +116,7 @@ class KommoClient:
     def _call(self, method: str, url: str, access_token: str, **body: Any) -> requests.Response:
         """One call within its total deadline and size."""
         try:
-            with total_limit(TOTAL_SECONDS, MAX_ANSWER_BYTES):
+            with total_limit(self._total_seconds, MAX_ANSWER_BYTES):
                 return self._session.request(
                     method,
                     url,

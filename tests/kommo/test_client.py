@@ -1,0 +1,202 @@
+"""The only HTTP to Kommo: what each answer means, and how little a bad server can do."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from kommo_bridge.errors import KommoError
+from kommo_bridge.kommo.client import KommoClient
+from kommo_bridge.kommo.continuation import continuation
+from kommo_bridge.stand_ins.account import Account
+from kommo_bridge.stand_ins.faults import (
+    Drip,
+    Fault,
+    Garbage,
+    Hang,
+    Huge,
+    Redirect,
+    Reset,
+    ResetAfter,
+    Status,
+)
+from kommo_bridge.stand_ins.kommo import StandInKommo
+from kommo_bridge.stand_ins.redis_server import free_port
+
+REPLY = continuation("success", "Yes, we do.", "json")
+
+
+@pytest.fixture
+def client() -> Iterator[KommoClient]:
+    one = KommoClient()
+    yield one
+    one.close()
+
+
+def refused(client: KommoClient, kommo: StandInKommo, account: Account) -> KommoError:
+    url = kommo.url + kommo.open_block(account).path
+    with pytest.raises(KommoError) as raised:
+        client.continue_salesbot(url, REPLY, account.access_token)
+    assert account.access_token not in str(raised.value)
+    assert "continue/" not in str(raised.value)
+    return raised.value
+
+
+def test_an_accepted_call_raises_nothing(
+    client: KommoClient, kommo: StandInKommo, account: Account
+) -> None:
+    url = kommo.url + kommo.open_block(account).path
+
+    client.continue_salesbot(url, REPLY, account.access_token)
+
+    assert kommo.continuations[0].body == REPLY.body()
+
+
+@pytest.mark.parametrize(
+    ("status", "permanent", "arrived"),
+    [
+        (304, True, False),
+        (400, True, False),
+        (401, True, False),
+        (403, True, False),
+        (404, True, False),
+        (429, False, False),
+        (500, False, True),
+        (503, False, True),
+    ],
+)
+def test_each_status_says_whether_to_try_again_and_whether_it_may_have_arrived(
+    client: KommoClient,
+    kommo: StandInKommo,
+    account: Account,
+    status: int,
+    permanent: bool,
+    arrived: bool,
+) -> None:
+    kommo.faults.order(Status(status))
+
+    error = refused(client, kommo, account)
+
+    assert (error.status, error.permanent, error.arrived) == (status, permanent, arrived)
+
+
+@pytest.mark.parametrize("fault", [Reset(), ResetAfter()])
+def test_a_broken_connection_leaves_the_outcome_unknown(
+    client: KommoClient, kommo: StandInKommo, account: Account, fault: Fault
+) -> None:
+    kommo.faults.order(fault)
+
+    error = refused(client, kommo, account)
+
+    assert (error.status, error.permanent, error.arrived) == (None, False, True)
+
+
+def test_a_refused_connection_surely_did_not_arrive(client: KommoClient) -> None:
+    url = f"http://127.0.0.1:{free_port()}/api/v4/salesbot/1/continue/2"
+
+    with pytest.raises(KommoError) as raised:
+        client.continue_salesbot(url, REPLY, "token")
+
+    assert (raised.value.permanent, raised.value.arrived) == (False, False)
+
+
+def test_the_codes_of_a_400_are_read(
+    client: KommoClient, kommo: StandInKommo, account: Account
+) -> None:
+    url = kommo.url + kommo.open_block(account).path
+    too_long = type(REPLY)("success", "x", ("y" * 81,))
+
+    with pytest.raises(KommoError) as raised:
+        client.continue_salesbot(url, too_long, account.access_token)
+
+    assert raised.value.codes == ("TooLong",)
+
+
+@pytest.mark.parametrize(
+    "body", ['{"validation-errors": 5}', '{"validation-errors": [{"errors": [1]}]}', "[", "[]", ""]
+)
+def test_an_odd_body_of_a_400_is_no_trouble(
+    client: KommoClient, kommo: StandInKommo, account: Account, body: str
+) -> None:
+    kommo.faults.order(Status(400, body))
+
+    assert refused(client, kommo, account).codes == ()
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [("7", 7.0), ("0", 0.0), ("-5", 0.0), ("999999", 3600.0), ("nan", None), ("soon", None)],
+)
+def test_retry_after_is_read_within_reason(
+    client: KommoClient, kommo: StandInKommo, account: Account, header: str, seconds: float | None
+) -> None:
+    kommo.faults.order(Status(429, headers={"Retry-After": header}))
+
+    assert refused(client, kommo, account).retry_after_seconds == seconds
+
+
+def test_retry_after_in_the_body_is_read_too(
+    client: KommoClient, kommo: StandInKommo, account: Account
+) -> None:
+    kommo.faults.order(Status(429, {"retry_after": 300}))
+
+    assert refused(client, kommo, account).retry_after_seconds == 300
+
+
+def test_the_token_does_not_follow_a_redirect(
+    client: KommoClient, kommo: StandInKommo, account: Account
+) -> None:
+    with StandInKommo() as other:
+        kommo.faults.order(Redirect(other.url + "/api/v4/salesbot/1/continue/2"))
+
+        assert refused(client, kommo, account).permanent
+        assert not other.refusals
+
+
+@pytest.mark.parametrize("fault", [Drip(0.05), Hang(), Huge()])
+def test_a_slow_or_endless_answer_ends_within_the_total_deadline(
+    kommo: StandInKommo, account: Account, fault: Fault
+) -> None:
+    impatient = KommoClient(total_seconds=1)
+    kommo.faults.order(fault)
+    started = time.monotonic()
+
+    error = refused(impatient, kommo, account)
+    impatient.close()
+
+    assert time.monotonic() - started < 3
+    assert (error.permanent, error.arrived) == (False, True)
+
+
+def test_an_answer_that_is_none_is_no_success(
+    client: KommoClient, kommo: StandInKommo, account: Account
+) -> None:
+    """202 with a strange body is Kommo's word all the same: only the status counts."""
+    kommo.faults.order(Garbage())
+    url = kommo.url + kommo.open_block(account).path
+
+    client.continue_salesbot(url, REPLY, account.access_token)
+
+
+def test_a_proxy_of_the_environment_never_sees_the_token(
+    client: KommoClient, kommo: StandInKommo, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with StandInKommo() as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        monkeypatch.setenv("ALL_PROXY", proxy.url)
+        url = kommo.url + kommo.open_block(account).path
+
+        client.continue_salesbot(url, REPLY, account.access_token)
+
+        assert not proxy.refusals
+        assert len(kommo.continuations) == 1
+
+
+def test_an_account_says_who_it_is(
+    client: KommoClient, kommo: StandInKommo, account: Account
+) -> None:
+    answer = client.account(kommo.url, account.access_token)
+
+    assert (answer.account_id, answer.subdomain) == (account.account_id, "acme")
+    assert answer.date
+    assert answer.is_admin is True

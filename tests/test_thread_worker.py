@@ -1,0 +1,245 @@
+"""ThreadWorker: many jobs in one process. What a job does is `tests/test_jobs.py`."""
+
+import inspect
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import rq
+from redis import Redis
+from rq import Queue
+from rq.executions import Execution
+from rq.job import Job
+from rq.registry import StartedJobRegistry
+from rq.scheduler import RQScheduler
+from rq.timeouts import BaseDeathPenalty, JobTimeoutException
+from rq.worker import BaseWorker
+
+from kommo_bridge.job_queue import live_workers, work_queue
+from kommo_bridge.stand_ins.redis_server import RedisServer
+from kommo_bridge.thread_worker import ThreadWorker, TickedDeathPenalty
+
+HERE = Path(__file__).parent
+JOBS = """
+import os, sys, threading, time
+from redis import Redis
+from rq import Retry
+from kommo_bridge.thread_worker import ThreadWorker
+from kommo_bridge.job_queue import work_queue
+
+REDIS = Redis.from_url(os.environ["REDIS_URL"])
+
+def note(name, seconds=0.0):
+    REDIS.rpush("started", name)
+    time.sleep(seconds)
+    REDIS.rpush("ended", name)
+
+def later(name):
+    if REDIS.incr(f"tries:{name}") < 3:
+        return Retry(9, interval=1)
+    REDIS.rpush("ended", name)
+
+def fail():
+    raise ValueError("a customer's words")
+
+def endless():
+    REDIS.rpush("started", "endless")
+    while True:
+        time.sleep(0.05)
+
+if __name__ == "__main__":
+    sys.modules["worker_jobs"] = sys.modules["__main__"]
+    connection = Redis.from_url(os.environ["REDIS_URL"], socket_timeout=5)
+    ThreadWorker(work_queue(connection), connection=connection,
+                 concurrency=int(sys.argv[1]), grace_seconds=float(sys.argv[2])).work()
+"""
+
+Start = Callable[..., "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture
+def start(tmp_path: Path, redis_server: RedisServer, redis: Redis) -> Iterator[Start]:
+    """Starts a worker process whose jobs are those above."""
+    script = tmp_path / "worker_jobs.py"
+    script.write_text(JOBS)
+    processes = []
+
+    def make(concurrency: int = 4, grace: float = 5) -> "subprocess.Popen[bytes]":
+        environ = os.environ | {
+            "REDIS_URL": redis_server.url,
+            "PYTHONPATH": f"{HERE.parent}{os.pathsep}{tmp_path}",
+        }
+        command = [sys.executable, str(script), str(concurrency), str(grace)]
+        processes.append(subprocess.Popen(command, env=environ))
+        return processes[-1]
+
+    yield make
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+def until(condition: Callable[[], object], seconds: float = 15) -> None:
+    ends_at = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < ends_at, "it did not come to that"
+        time.sleep(0.02)
+
+
+def test_jobs_run_side_by_side_and_no_job_is_taken_before_a_thread_is_free(
+    start: Start, redis: Redis
+) -> None:
+    queue = work_queue(redis)
+    for number in range(12):
+        queue.enqueue("worker_jobs.note", f"{number}", 1.5)
+
+    start(concurrency=4)
+
+    until(lambda: redis.llen("started") == 5)
+    time.sleep(0.3)
+    assert redis.llen("started") == 5, "four and one spare thread"
+    assert len(queue) == 7
+    until(lambda: redis.llen("ended") == 12)
+
+
+def test_a_job_that_asks_for_time_is_run_again_by_the_scheduler_inside(
+    start: Start, redis: Redis
+) -> None:
+    work_queue(redis).enqueue("worker_jobs.later", "a")
+
+    start()
+
+    until(lambda: redis.llen("ended") == 1)
+    assert redis.get("tries:a") == b"3"
+
+
+def test_a_failed_job_is_kept_and_what_it_said_is_not_logged(
+    start: Start, redis: Redis, capfd: pytest.CaptureFixture[str]
+) -> None:
+    queue = work_queue(redis)
+    job = queue.enqueue("worker_jobs.fail")
+
+    start()
+
+    until(lambda: job.id in queue.failed_job_registry.get_job_ids(cleanup=False))
+    assert "customer's words" not in capfd.readouterr().err
+
+
+def test_a_job_over_its_timeout_is_ended_and_the_worker_goes_on(start: Start, redis: Redis) -> None:
+    queue = work_queue(redis)
+    job = queue.enqueue("worker_jobs.endless", job_timeout=1)
+
+    process = start()
+
+    until(lambda: job.id in queue.failed_job_registry.get_job_ids(cleanup=False))
+    queue.enqueue("worker_jobs.note", "after")
+    until(lambda: redis.llen("ended") == 1)
+    assert process.poll() is None
+
+
+def test_a_job_that_rq_cannot_read_does_not_end_the_worker(start: Start, redis: Redis) -> None:
+    queue = work_queue(redis)
+    redis.hset("rq:job:poison", mapping={"created_at": "yesterday", "status": "nonsense"})
+    queue.push_job_id("poison")
+    queue.enqueue("worker_jobs.note", "after")
+
+    process = start()
+
+    until(lambda: redis.llen("ended") == 1)
+    assert process.poll() is None
+
+
+def test_the_state_that_the_dashboard_shows_is_right(start: Start, redis: Redis) -> None:
+    queue = work_queue(redis)
+    start()
+    until(lambda: live_workers(queue) == 1)
+    [worker] = rq.Worker.all(queue=queue)
+    assert worker.get_state() != "busy"
+
+    queue.enqueue("worker_jobs.note", "long", 4)
+
+    until(lambda: rq.Worker.all(queue=queue)[0].get_state() == "busy")
+    until(lambda: redis.llen("ended") == 1)
+    until(lambda: rq.Worker.all(queue=queue)[0].get_state() == "idle")
+
+
+def test_a_second_sigterm_ends_the_grace(start: Start, redis: Redis) -> None:
+    queue = work_queue(redis)
+    job = queue.enqueue("worker_jobs.note", "long", 30, retry=rq.Retry(3))
+    process = start(grace=30)
+    until(lambda: redis.llen("started") == 1)
+
+    process.terminate()
+    time.sleep(1.5)
+    assert process.poll() is None
+    process.terminate()
+
+    assert process.wait(5) == 0
+    assert queue.get_job_ids() == [job.id]
+
+
+def test_the_timeout_reaches_a_thread_and_only_that_one() -> None:
+    ended: list[str] = []
+
+    def run(name: str, seconds: float) -> None:
+        try:
+            with TickedDeathPenalty(seconds, JobTimeoutException):  # type: ignore[no-untyped-call]
+                for _ in range(40):
+                    time.sleep(0.02)
+            ended.append(name)
+        except JobTimeoutException:
+            ended.append(f"{name} timed out")
+
+    threads = [threading.Thread(target=run, args=args) for args in (("a", 0.1), ("b", 30))]
+    for thread in threads:
+        thread.start()
+    for _ in range(60):
+        TickedDeathPenalty.tick()
+        time.sleep(0.02)
+    for thread in threads:
+        thread.join()
+
+    assert sorted(ended) == ["a timed out", "b"]
+    assert not TickedDeathPenalty.by_thread
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "parameters"),
+    [
+        (BaseWorker, "prepare_execution", ["self", "job"]),
+        (BaseWorker, "perform_job", ["self", "job", "queue", "execution"]),
+        (BaseWorker, "maintain_heartbeats", ["self", "job", "execution"]),
+        (BaseWorker, "get_heartbeat_ttl", ["self", "job", "working_time"]),
+        (BaseWorker, "handle_exception", ["self", "job", "exc_info"]),
+        (BaseWorker, "set_state", ["self", "state", "pipeline"]),
+        (BaseWorker, "heartbeat", ["self", "timeout", "pipeline"]),
+        (BaseWorker, "register_birth", ["self"]),
+        (BaseWorker, "register_death", ["self"]),
+        (Execution, "delete", ["self", "job", "pipeline"]),
+        (StartedJobRegistry, "cleanup", ["self", "timestamp", "exception_handlers"]),
+        (RQScheduler, "acquire_locks", ["self", "auto_start"]),
+        (RQScheduler, "enqueue_scheduled_jobs", ["self"]),
+        (RQScheduler, "heartbeat", ["self"]),
+        (BaseDeathPenalty, "setup_death_penalty", ["self"]),
+        (BaseDeathPenalty, "cancel_death_penalty", ["self"]),
+        (Job, "to_dict", ["self", "include_meta", "include_result"]),
+        (Queue, "push_job_id", ["self", "job_id", "pipeline", "at_front"]),
+    ],
+)
+def test_the_internals_of_rq_that_we_build_on_are_as_they_were(
+    owner: type, name: str, parameters: list[str]
+) -> None:
+    """When this fails RQ has changed: read its new source before raising the pin."""
+    assert rq.__version__.startswith("3.0.")
+    assert list(inspect.signature(getattr(owner, name)).parameters) == parameters
+
+
+def test_the_worker_overrides_only_what_rq_has() -> None:
+    for name in ("work", "subscribe", "execute_job", "request_stop", "teardown", "dequeue_timeout"):
+        assert hasattr(BaseWorker, name)
+        assert name in vars(ThreadWorker)
