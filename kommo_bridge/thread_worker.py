@@ -48,7 +48,6 @@ LEASE_SECONDS = 14
 RECOVERY_SECONDS = 4.0
 DEQUEUE_SECONDS = 1
 WORKER_TTL_SECONDS = 30
-# How long a thread may ignore its job's timeout before the process gives up on it.
 WEDGED_SECONDS = 30.0
 # Threads beyond `concurrency`, the most that one integration may fill, keep the others moving.
 SPARE_SHARE = 4
@@ -117,7 +116,8 @@ class ThreadWorker(BaseWorker):
         connection: Redis; its socket timeout is raised above the blocking dequeue by RQ.
         concurrency: `WORKER_CONCURRENCY`.
         grace_seconds: How long SIGTERM waits for running jobs before it hands them back.
-        sweep: Called every few seconds by one worker of all; looks after overdue answers.
+        sweep: Called every few seconds; looks after overdue answers.
+        wedged_seconds: How long a thread may ignore its job's timeout before the process ends.
     """
 
     death_penalty_class = TickedDeathPenalty
@@ -130,6 +130,7 @@ class ThreadWorker(BaseWorker):
         concurrency: int,
         grace_seconds: float,
         sweep: Callable[[], object] | None = None,
+        wedged_seconds: float = WEDGED_SECONDS,
     ) -> None:
         super().__init__(
             [queue],
@@ -143,6 +144,7 @@ class ThreadWorker(BaseWorker):
         self.grace_seconds = grace_seconds
         self.log_job_description = False
         self.log_result_lifespan = False
+        self.wedged_seconds = wedged_seconds
         self.wedged = False
         self._sweep = sweep
         self._sweeping = threading.Lock()
@@ -363,7 +365,7 @@ class ThreadWorker(BaseWorker):
 
     def _watch_timeouts(self) -> None:
         """A thread that ignores its timeout cannot be ended: the process is, and starts anew."""
-        if TickedDeathPenalty.tick() > WEDGED_SECONDS and not self.wedged:
+        if TickedDeathPenalty.tick() > self.wedged_seconds and not self.wedged:
             self.wedged = True
             log_event(logger, "a thread is wedged, worker stops", level=logging.ERROR)
             os.kill(os.getpid(), signal.SIGTERM)

@@ -56,7 +56,8 @@ if __name__ == "__main__":
     sys.modules["worker_jobs"] = sys.modules["__main__"]
     connection = Redis.from_url(os.environ["REDIS_URL"], socket_timeout=5)
     ThreadWorker(work_queue(connection), connection=connection,
-                 concurrency=int(sys.argv[1]), grace_seconds=float(sys.argv[2])).work()
+                 concurrency=int(sys.argv[1]), grace_seconds=float(sys.argv[2]),
+                 wedged_seconds=2).work()
 """
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
@@ -140,6 +141,19 @@ def test_a_job_over_its_timeout_is_ended_and_the_worker_goes_on(start: Start, re
     queue.enqueue("worker_jobs.note", "after")
     until(lambda: redis.llen("ended") == 1)
     assert process.poll() is None
+
+
+def test_a_wedged_thread_ends_the_process_and_its_job_is_another_workers(
+    start: Start, redis: Redis
+) -> None:
+    """The thread sleeps in one call and never sees its timeout; a supervisor starts us anew."""
+    queue = work_queue(redis)
+    job = queue.enqueue("worker_jobs.note", "wedged", 60, job_timeout=1, retry=rq.Retry(3))
+
+    process = start(grace=1)
+
+    assert process.wait(20) == 1
+    assert queue.get_job_ids() == [job.id]
 
 
 def test_a_job_that_rq_cannot_read_does_not_end_the_worker(start: Start, redis: Redis) -> None:
