@@ -10,6 +10,7 @@ import logging
 import os
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
@@ -37,6 +38,7 @@ PAUSE_AFTER_BLOCK_SECONDS = 300.0
 MAX_RETRIES = 10_000
 # What the sweep leaves to the job itself: its call may just be on its way.
 SWEEP_MARGIN_SECONDS = 3.0
+SWEEP_THREADS = 16
 
 logger = logging.getLogger(__name__)
 
@@ -106,26 +108,32 @@ def sweep(parts: Parts, now: float) -> int:
 
     Their jobs may wait in a long queue, be scheduled, failed, deleted, or have died unseen. What
     the record knows is enough: a kept reply is sent, and without one the fallback sentence.
+    Several at a time, so that one account whose Kommo hangs does not hold up the others.
     """
     due = parts.answers.due(now - SWEEP_MARGIN_SECONDS)
-    for job_id in due:
-        record = parts.answers.find(job_id)
-        if record is None:
-            parts.answers.forget(job_id)
-            continue
-        if record.outcome is None and _seconds_left(record.request, parts) > 0:
-            # Queued under a shorter deadline than ours. Without the customer's words, which only
-            # the job has, there is nothing to do before ours is over.
-            parts.answers.postpone(job_id, now + _seconds_left(record.request, parts))
-            continue
-        log_event(logger, "overdue answer", level=logging.WARNING, job=job_id)
-        try:
-            answer(record.request, parts)
-        except (PartnerError, IntegrationError) as error:
-            log_event(
-                logger, "overdue answer failed", level=logging.ERROR, job=job_id, error=str(error)
-            )
+    if due:
+        with ThreadPoolExecutor(SWEEP_THREADS, thread_name_prefix="sweep") as pool:
+            list(pool.map(lambda job_id: _sweep_one(job_id, parts, now), due))
     return len(due)
+
+
+def _sweep_one(job_id: str, parts: Parts, now: float) -> None:
+    record = parts.answers.find(job_id)
+    if record is None:
+        parts.answers.forget(job_id)
+        return
+    if record.outcome is None and _seconds_left(record.request, parts) > 0:
+        # Queued under a shorter deadline than ours. Without the customer's words, which only the
+        # job has, there is nothing to do before ours is over.
+        parts.answers.postpone(job_id, now + _seconds_left(record.request, parts))
+        return
+    log_event(logger, "overdue answer", level=logging.WARNING, job=job_id)
+    try:
+        answer(record.request, parts)
+    except (PartnerError, IntegrationError) as error:
+        log_event(
+            logger, "overdue answer failed", level=logging.ERROR, job=job_id, error=str(error)
+        )
 
 
 @cache

@@ -18,7 +18,7 @@ from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.settings import Settings
 from kommo_bridge.stand_ins.account import Account
 from kommo_bridge.stand_ins.ai import StandInAI, openai_error
-from kommo_bridge.stand_ins.faults import Redirect, Reset, ResetAfter, Status
+from kommo_bridge.stand_ins.faults import Redirect, Reset, ResetAfter, Slow, Status
 from kommo_bridge.stand_ins.kommo import StandInKommo
 
 Ask = Callable[..., WidgetRequest]
@@ -504,6 +504,20 @@ def test_one_answer_that_cannot_be_swept_does_not_keep_the_others_waiting(
     sweep(parts, time.time())
 
     assert len(kommo.continuations) == 1
+
+
+def test_many_overdue_answers_of_a_hanging_kommo_are_swept_side_by_side(
+    parts: Parts, ask: Ask, kommo: StandInKommo, queue: JobQueue
+) -> None:
+    kommo.faults.order(Slow(1), times=6)
+    for _ in range(6):
+        queue.enqueue(ask(accepted_at=time.time() - 130))
+    started = time.monotonic()
+
+    sweep(parts, time.time())
+
+    assert len(kommo.continuations) == 6
+    assert time.monotonic() - started < 5, "not one after the other"
 
 
 def test_the_record_holds_no_word_of_the_customer(parts: Parts, ask: Ask, redis: Redis) -> None:
