@@ -12,25 +12,33 @@ import requests
 from conftest import Bridge
 from redis import Redis
 
+from kommo_bridge.integrations import Integration
+from kommo_bridge.job_queue import last_widget_version
 from kommo_bridge.stand_ins.account import Account
 from kommo_bridge.stand_ins.ai import StandInAI
 from kommo_bridge.stand_ins.kommo import StandInKommo
 from kommo_bridge.stand_ins.processes import ROOT
+from kommo_bridge.stand_ins.salesbot import run_salesbot
+from kommo_bridge.stand_ins.widget_script import widget_flow
+from kommo_bridge.widget_archive import SHARED_WIDGET, source_version
 
 MESSAGE = "Do you deliver to the lighthouse on Sundays?"
 
 
 def test_a_customer_is_answered_through_gunicorn_redis_and_worker(
-    bridge: Bridge, kommo: StandInKommo, account: Account, ai: StandInAI, redis: Redis
+    bridge: Bridge,
+    kommo: StandInKommo,
+    account: Account,
+    acme: Integration,
+    ai: StandInAI,
+    redis: Redis,
 ) -> None:
-    sent = kommo.send_widget_request(bridge.url, account, MESSAGE, entity_id=7)
+    """The widget's own flow asks and prints: what stands here is what the customer reads."""
+    run = run_salesbot(kommo, account, widget_flow(bridge.url), message=MESSAGE)
 
-    data = kommo.wait_for(sent, 20)["data"]
-
-    assert sent.status == 200
-    assert data["status"] == "success"
-    assert MESSAGE in data["reply"]
-    assert data["message"] == data["reply"]
+    assert (run.acknowledged_status, run.exit, len(run.bubbles)) == (200, "success", 1)
+    assert MESSAGE in run.bubbles[0]
+    assert last_widget_version(redis, acme) == source_version(SHARED_WIDGET)
     assert ai.answered == 1
     assert not kommo.violations
 

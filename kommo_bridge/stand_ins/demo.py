@@ -1,14 +1,14 @@
 """`make demo`: a customer's conversation through the real way, on this machine alone.
 
-Real: gunicorn, Redis, the worker, every HTTP call. Stand-ins: Kommo, and the AI unless
-`OPENAI_API_KEY` is set. It ends by itself; the exit status tells whether all went well.
+Real: gunicorn, Redis, the worker, every HTTP call, the flow of the widget's `script.js`.
+Stand-ins: Kommo, and the AI unless `OPENAI_API_KEY` is set. It ends by itself; the
+exit status tells whether all went well.
 """
 
 import os
 import secrets
 import sys
 import tempfile
-import time
 from contextlib import ExitStack
 from http import HTTPStatus
 from pathlib import Path
@@ -21,6 +21,8 @@ from kommo_bridge.stand_ins.kommo import StandInKommo
 from kommo_bridge.stand_ins.local_redis import local_redis
 from kommo_bridge.stand_ins.processes import ROOT, run_bridge
 from kommo_bridge.stand_ins.redis_server import free_port
+from kommo_bridge.stand_ins.salesbot import Conversation
+from kommo_bridge.stand_ins.widget_script import widget_flow
 
 MESSAGES = (
     "Hello, do you deliver flowers on Sundays?",
@@ -68,50 +70,33 @@ def _folder(stack: ExitStack) -> Path:
 
 
 def _conversation(kommo: StandInKommo, url: str, account: Account) -> bool:
-    print("A customer writes on WhatsApp:")
-    return all(
-        _exchange(kommo, url, account, message, exit_expected="success", seconds=90)
-        for message in MESSAGES
-    )
+    print("A customer writes on WhatsApp; the widget's own flow runs, looped by a pause:")
+    bot = Conversation(kommo, account, widget_flow(url), contact_name="Ana", timeout_seconds=90)
+    return all(_exchange(bot, message, exit_expected="success") for message in MESSAGES)
 
 
 def _failure(kommo: StandInKommo, url: str, account: Account) -> bool:
     print("\nAnother business, whose AI is down (503): the fallback sentence arrives in time:")
-    return _exchange(kommo, url, account, "Hello?", exit_expected="fail", seconds=60)
+    bot = Conversation(kommo, account, widget_flow(url), timeout_seconds=60)
+    return _exchange(bot, "Hello?", exit_expected="fail")
 
 
-def _exchange(
-    kommo: StandInKommo,
-    url: str,
-    account: Account,
-    message: str,
-    *,
-    exit_expected: str,
-    seconds: float,
-) -> bool:
-    started = time.monotonic()
-    sent = kommo.send_widget_request(
-        url,
-        account,
-        message,
-        entity_id=26818280,
-        data={"contact_name": "Ana", "origin": "waba", "from": "widget"},
-    )
+def _exchange(bot: Conversation, message: str, *, exit_expected: str) -> bool:
+    """One message and what the customer then sees: one bubble, or it is a fault."""
     print(f"  customer  {message}")
-    try:
-        continued = kommo.wait_for_continuation(sent, seconds)
-    except TimeoutError:
-        print(f"  FAULT     acknowledged with {sent.status}, but never continued")
+    run = bot.say(message)
+    if run is None or run.answer_milliseconds is None:
+        status = run.acknowledged_status if run else "nothing: the bot has stopped"
+        print(f"  FAULT     acknowledged with {status}, but never continued")
         return False
-    for text in continued.shown:
+    for text in run.bubbles:
         print("  Salesbot  " + text.replace("\n", "\n            "))
-    status = continued.body["data"]["status"]
-    answered = (continued.at - started) * 1000
     print(
-        f"            exit {status}; acknowledged {sent.status} in {sent.milliseconds:.0f} ms, "
-        f"answered in {answered:.0f} ms"
+        f"            exit {run.exit}; acknowledged {run.acknowledged_status} in "
+        f"{run.acknowledgement_milliseconds:.0f} ms, answered in {run.answer_milliseconds:.0f} ms"
     )
-    return bool(sent.status == HTTPStatus.OK and status == exit_expected)
+    seen = (run.acknowledged_status, run.exit, len(run.bubbles))
+    return seen == (HTTPStatus.OK, exit_expected, 1)
 
 
 def _environment(

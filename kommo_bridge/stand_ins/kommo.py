@@ -23,6 +23,7 @@ from kommo_bridge.stand_ins.exchange import Answer, Request, read_json
 from kommo_bridge.stand_ins.local_server import LocalServer
 from kommo_bridge.stand_ins.problems import first_code, invalid_body, problem, unauthorized
 from kommo_bridge.stand_ins.widget_requests import (
+    WIDGET_REQUEST_PATH,
     Encoding,
     WaitingBlock,
     WidgetRequestSent,
@@ -207,21 +208,46 @@ class StandInKommo(LocalServer):
             token: Another token than a fresh one of the account.
             bot_type: "salesbot" or "marketingbot".
         """
-        block = self.open_block(account, bot_type=bot_type, delivery=delivery)
         receiver = "{0.scheme}://{0.netloc}".format(urlsplit(bridge_url))
+        return self.send_block(
+            f"{receiver}{WIDGET_REQUEST_PATH}",
+            account,
+            block_data(message, delivery, data),
+            entity_id=entity_id,
+            encoding=encoding,
+            return_url=return_url,
+            token=token,
+            bot_type=bot_type,
+        )
+
+    def send_block(
+        self,
+        url: str,
+        account: Account,
+        data: Mapping[str, Any],
+        *,
+        entity_id: int,
+        encoding: Encoding = "form",
+        return_url: str | None = None,
+        token: str | None = None,
+        bot_type: str = "salesbot",
+    ) -> WidgetRequestSent:
+        """Send what a block's `widget_request` handler says: its whole URL, and its data alone."""
+        block = self.open_block(account, bot_type=bot_type, delivery=data.get("delivery"))
+        receiver = "{0.scheme}://{0.netloc}".format(urlsplit(url))
         if token is None:
             token = self.sign_token(
                 account, entity_id=entity_id, bot_type=bot_type, audience=receiver
             )
         unsent = WidgetRequestSent(
             account=account,
-            message=message,
+            message=str(data.get("message", "")),
             entity_id=entity_id,
             block=block,
-            bridge_url=receiver,
+            url=url,
             return_url=return_url or block.return_url,
             token=token,
-            data=block_data(message, delivery, data),
+            data=data,
             encoding=encoding,
         )
         return post_widget_request(unsent)

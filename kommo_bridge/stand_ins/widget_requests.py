@@ -47,6 +47,7 @@ class WidgetRequestSent:
     """A widget request and what the bridge said to it.
 
     Attributes:
+        url: Where it was sent.
         return_url: The one that was sent, which a test may have replaced.
         status: The answer's status; None when there was none within 2 seconds.
         milliseconds: From the connection to the answer's head, or to the failure.
@@ -56,7 +57,7 @@ class WidgetRequestSent:
     message: str = field(repr=False)
     entity_id: int
     block: WaitingBlock
-    bridge_url: str
+    url: str
     return_url: str
     token: str = field(repr=False)
     data: Mapping[str, Any] = field(repr=False)
@@ -74,9 +75,8 @@ class WidgetRequestSent:
 def post_widget_request(request: WidgetRequestSent) -> WidgetRequestSent:
     """Send a widget request and return it with status and milliseconds; never retries or raises."""
     content_type, body = request.encode()
-    url = f"{request.bridge_url}{WIDGET_REQUEST_PATH}"
     started = time.monotonic()
-    status = _status_of_post(url, content_type, body)
+    status = _status_of_post(request.url, content_type, body)
     seconds = time.monotonic() - started
     in_time = seconds <= ACKNOWLEDGE_SECONDS
     return replace(request, status=status if in_time else None, milliseconds=seconds * 1000)
