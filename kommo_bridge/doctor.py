@@ -23,7 +23,7 @@ from kommo_bridge.kommo.client import AccountAnswer, KommoClient
 from kommo_bridge.kommo.tokens import expiry_of
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.redis_client import connect
-from kommo_bridge.settings import Settings
+from kommo_bridge.settings import Settings, is_loopback
 from kommo_bridge.widget_archive import SHARED_WIDGET, source_version
 
 State = Literal["ok", "warning", "fault"]
@@ -121,11 +121,18 @@ def _secret(it: Patient) -> Iterator[Finding]:
         text = "a token signed with it is accepted (whether Kommo has the same, a request shows)"
         yield Finding("secret", "ok", text)
     else:
-        text = (
-            f"the running bridge refuses it ({code}): does it use the same DATABASE_PATH and "
-            "SECRET_KEY as this command?"
-        )
-        yield Finding("secret", "fault", text)
+        yield Finding("secret", "fault", _refusal_advice(it, answer.status_code, code))
+
+
+def _refusal_advice(it: Patient, status: int, code: object) -> str:
+    if code != "invalid_token":
+        return f"{it.own_url} answers {status}, which is not how the bridge answers: is it there?"
+    if not it.integration.enabled:
+        return "cannot be tried while the integration is disabled"
+    return (
+        "the running bridge refuses it (invalid_token): does it use the same DATABASE_PATH and "
+        "SECRET_KEY as this command?"
+    )
 
 
 def _queue(it: Patient) -> Iterator[Finding]:
@@ -170,6 +177,11 @@ def _seen_version(it: Patient) -> str:
 
 
 def _kommo(it: Patient) -> Iterator[Finding]:
+    if not it.integration.access_token:
+        name = it.integration.subdomain
+        text = f"none is stored: flask integrations set {name} access_token=..."
+        yield Finding("access token", "fault", text)
+        return
     yield from _expiry(it)
     base_url, stands_in = _kommo_url(it)
     if stands_in:
@@ -190,25 +202,31 @@ def _kommo(it: Patient) -> Iterator[Finding]:
 
 
 def _kommo_url(it: Patient) -> tuple[str, bool]:
-    """The account's own host; a single extra host (a local stand-in) takes its place."""
+    """The account's own host; a single extra host (a local stand-in) takes its place.
+
+    The access token goes there: by plain http on this machine only, as in the continue call.
+    """
     hosts = it.settings.kommo_extra_hosts
-    return (
-        (f"http://{min(hosts)}", True)
-        if len(hosts) == 1
-        else (
-            f"https://{it.integration.host}",
-            False,
-        )
-    )
+    if len(hosts) != 1:
+        return f"https://{it.integration.host}", False
+    host = min(hosts)
+    scheme = "http" if is_loopback(host.rpartition(":")[0]) else "https"
+    return f"{scheme}://{host}", True
 
 
 def _token_advice(error: KommoError, integration: Integration) -> str:
-    if error.status == HTTPStatus.UNAUTHORIZED:
-        return (
-            "Kommo refuses it (401): make a new long-lived token, then flask integrations set "
-            f"{integration.subdomain} access_token=..."
-        )
-    return f"cannot be tried: {error}"
+    """What an operator does about each refusal; other errors are told as they are."""
+    renew = f"flask integrations set {integration.subdomain} access_token=..."
+    advice = {
+        HTTPStatus.UNAUTHORIZED: f"Kommo refuses it (401): make a new long-lived token, {renew}",
+        HTTPStatus.PAYMENT_REQUIRED: "the account is not paid for (402): renew its plan",
+        HTTPStatus.FORBIDDEN: "Kommo refuses it (403): let an administrator make the token; if "
+        "other integrations are refused too, Kommo blocks this server's address",
+        HTTPStatus.NOT_FOUND: f"there is no account {integration.host} (404): check subdomain "
+        "and domain",
+    }
+    found = next((text for status, text in advice.items() if status == error.status), None)
+    return found or f"cannot be tried: {error}"
 
 
 def _expiry(it: Patient) -> Iterator[Finding]:
@@ -253,7 +271,7 @@ def _identity(answer: AccountAnswer, integration: Integration) -> Finding:
 
 def _clock(answer: AccountAnswer) -> Finding:
     try:
-        skew = abs(parsedate_to_datetime(answer.date).timestamp() - time.time())
+        skew = abs(parsedate_to_datetime(answer.date).timestamp() - answer.received_at)
     except (TypeError, ValueError):
         return Finding("clock", "warning", "Kommo's answer has no Date to compare with")
     text = f"{skew:.0f} s apart from Kommo's"

@@ -7,6 +7,7 @@ answer. Which answers are final is decided here and nowhere else.
 
 import io
 import socket
+import time
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
@@ -32,11 +33,18 @@ MAX_CODES = 10
 
 @dataclass(frozen=True)
 class AccountAnswer:
-    """What an account says of itself; `date` is the header of its answer, the rest its own."""
+    """What an account says of itself.
+
+    Attributes:
+        account_id, subdomain: Its own words.
+        date: The header of its answer, which came at `received_at` (seconds since the epoch).
+        is_admin: Whether the token's user is an administrator; None when Kommo does not tell.
+    """
 
     account_id: object
     subdomain: object
     date: str
+    received_at: float
     is_admin: bool | None
 
 
@@ -91,6 +99,7 @@ class KommoClient:
             KommoError: It did not answer, or refused.
         """
         answer = self._call("GET", f"{base_url}/api/v4/account", access_token)
+        received_at = time.time()
         body = _json(answer)
         if answer.status_code != HTTPStatus.OK or not isinstance(body, dict):
             raise _refusal(answer)
@@ -98,6 +107,7 @@ class KommoClient:
             account_id=body.get("id"),
             subdomain=body.get("subdomain"),
             date=answer.headers.get("Date", ""),
+            received_at=received_at,
             is_admin=self._is_admin(base_url, access_token, body.get("current_user_id")),
         )
 
@@ -105,7 +115,10 @@ class KommoClient:
         """Whether the token's user is an administrator; None when Kommo does not tell."""
         if not isinstance(user_id, int):
             return None
-        answer = self._call("GET", f"{base_url}/api/v4/users/{user_id}", access_token)
+        try:
+            answer = self._call("GET", f"{base_url}/api/v4/users/{user_id}", access_token)
+        except KommoError:  # the account has answered: this one question is left open
+            return None
         if answer.status_code == HTTPStatus.FORBIDDEN:
             return False
         body = _json(answer) if answer.status_code == HTTPStatus.OK else None

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import replace
+from email.utils import formatdate
 from typing import Any
 
 import jwt
@@ -10,13 +11,13 @@ from conftest import Bridge
 from redis import Redis
 
 from kommo_bridge.cli.token import mint_token
-from kommo_bridge.doctor import Finding, examine
+from kommo_bridge.doctor import SKEW_WARNING_SECONDS, Finding, examine
 from kommo_bridge.integrations import Integration, IntegrationStore
 from kommo_bridge.job_queue import WIDGET_VERSIONS_KEY
 from kommo_bridge.settings import Settings
 from kommo_bridge.stand_ins.account import Account
 from kommo_bridge.stand_ins.ai import StandInAI, openai_error
-from kommo_bridge.stand_ins.faults import Status
+from kommo_bridge.stand_ins.faults import Reset, Slow, Status
 from kommo_bridge.stand_ins.kommo import StandInKommo
 from kommo_bridge.stand_ins.processes import ROOT
 from kommo_bridge.widget_archive import source_version
@@ -122,6 +123,86 @@ def test_a_refused_access_token_is_a_fault(settings: Settings, acme: Integration
 
     assert found.state == "fault"
     assert "set acme access_token=" in found.text
+
+
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [(402, "plan"), (403, "administrator"), (404, "check subdomain"), (503, "answered 503")],
+)
+def test_each_refusal_of_kommo_has_its_advice(
+    settings: Settings, acme: Integration, kommo: StandInKommo, status: int, advice: str
+) -> None:
+    kommo.faults.order(Status(status))
+
+    found = findings(settings, acme)["access token"]
+
+    assert (found.state, advice in found.text) == ("fault", True)
+
+
+def test_a_token_that_is_not_stored_is_a_fault_and_kommo_is_not_asked(
+    settings: Settings, acme: Integration, kommo: StandInKommo
+) -> None:
+    found = findings(settings, replace(acme, access_token=""))
+
+    assert "none is stored" in found["access token"].text
+    assert "Kommo" not in found
+    assert kommo.refusals == []
+
+
+def test_rights_that_kommo_does_not_tell_leave_the_rest_as_it_is(
+    settings: Settings, acme: Integration, kommo: StandInKommo
+) -> None:
+    kommo.faults.order(Reset(), when=lambda request: "/users/" in request.path)
+
+    found = findings(settings, acme)
+
+    assert (found["rights"].state, found["access token"].state) == ("warning", "ok")
+
+
+def test_the_clock_is_read_when_the_answer_came(
+    settings: Settings, acme: Integration, kommo: StandInKommo
+) -> None:
+    """A slow second answer is no skew."""
+    date = formatdate(time.time() - SKEW_WARNING_SECONDS + 2.5, usegmt=True)
+    body = {"id": acme.account_id, "subdomain": "acme", "current_user_id": 1}
+    kommo.faults.order(Status(200, body, {"Date": date}))
+    kommo.faults.order(Slow(3), when=lambda request: "/users/" in request.path)
+
+    assert findings(settings, acme)["clock"].state == "ok"
+
+
+def test_the_access_token_never_goes_to_another_machine_in_plain_http(
+    settings: Settings, acme: Integration, kommo: StandInKommo
+) -> None:
+    """Only a loopback address may be asked without TLS, as in the continue call."""
+    port = kommo.host.partition(":")[2]
+
+    plain = findings(settings, acme)["Kommo"]
+    named = findings(settings, acme, kommo_extra_hosts=frozenset({f"kommo.invalid:{port}"}))
+
+    assert f"asked http://{kommo.host}" in plain.text
+    assert f"asked https://kommo.invalid:{port}" in named["Kommo"].text
+    assert named["access token"].state == "fault"
+
+
+def test_a_disabled_integration_is_not_blamed_on_the_secret(
+    bridge: Bridge, settings: Settings, acme: Integration, store: IntegrationStore
+) -> None:
+    store.save(replace(acme, enabled=False))
+
+    found = findings(settings, store.get("acme"), port=int(bridge.environ["PORT"]))["secret"]
+
+    assert "disabled" in found.text
+
+
+def test_another_server_at_our_address_is_told(
+    settings: Settings, acme: Integration, ai: StandInAI
+) -> None:
+    port = int(ai.url.rpartition(":")[2])
+
+    found = findings(settings, acme, port=port)["secret"]
+
+    assert (found.state, "not how the bridge answers" in found.text) == ("fault", True)
 
 
 def test_a_token_that_is_not_an_administrators_is_a_fault(

@@ -16,7 +16,18 @@ from kommo_bridge.settings import Settings
 INTEGRATION_ID = "0b01c2d3-0000-4000-8000-00000000456c"
 SECRET = "integration-secret-abcd"
 TOKEN = "long-lived-token-wxyz"
-COMMANDS = ["list", "show", "add", "set", "disable", "enable", "remove", "import", "export"]
+COMMANDS = [
+    "list",
+    "show",
+    "check",
+    "add",
+    "set",
+    "disable",
+    "enable",
+    "remove",
+    "import",
+    "export",
+]
 
 
 class Operator:
