@@ -8,8 +8,9 @@ Six steps bring the reply back, and the reading order of the code is the path of
 3. `job_queue` enqueues it as plain JSON without any secret; a repeat is no second job.
 4. `jobs` loads the integration anew and asks `assistant` for a reply.
 5. `kommo.continuation` shapes the reply within Kommo's limits.
-6. `kommo.client` posts it to the return URL. If the AI failed for good the Salesbot is still
-   continued, with a failure status, and the failed job stays visible.
+6. `delivery` has `kommo.client` post it to the return URL, once and at Kommo's pace. If the AI
+   failed for good the Salesbot is still continued, with a failure status, and the failed job
+   stays visible.
 
 `answers` remembers how far each answer has come, so that no step is lost and none happens twice.
 """

@@ -13,31 +13,24 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from http import HTTPStatus
 from typing import Any
 
 from rq import Retry, get_current_job
 
-from kommo_bridge.answers import CLAIM_SECONDS, CONTINUED, GIVEN_UP, Answer, Answers, Outcome
+from kommo_bridge.answers import CONTINUED, Answer, Answers, Outcome
 from kommo_bridge.assistant import Assistant
-from kommo_bridge.errors import AssistantError, IntegrationError, KommoError, PartnerError
+from kommo_bridge.delivery import SWEEP_MARGIN_SECONDS, Delivery, wait_after
+from kommo_bridge.errors import AssistantError, IntegrationError, PartnerError
 from kommo_bridge.integrations import Integration, IntegrationStore
 from kommo_bridge.kommo.client import KommoClient
-from kommo_bridge.kommo.continuation import Continuation, continuation
 from kommo_bridge.kommo.pacing import Pacer
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.logs import log_event
 from kommo_bridge.redis_client import connect
 from kommo_bridge.settings import Settings
 
-# Seconds before the second, third ... attempt; the last one repeats until the deadline.
-WAITS = (2, 5, 10, 20, 40, 60)
-PAUSE_AFTER_429_SECONDS = 10.0
-PAUSE_AFTER_BLOCK_SECONDS = 300.0
 # RQ wants a bound for the retries a job asks for; the deadlines of `answer` come first.
 MAX_RETRIES = 10_000
-# What the sweep leaves to the job itself: its call may just be on its way.
-SWEEP_MARGIN_SECONDS = 3.0
 SWEEP_THREADS = 16
 
 logger = logging.getLogger(__name__)
@@ -51,12 +44,11 @@ class Parts:
     integrations: IntegrationStore
     answers: Answers
     assistant: Assistant
-    client: KommoClient
-    pacer: Pacer
+    delivery: Delivery
 
     def close(self) -> None:
         """Close the connections to both partners."""
-        self.client.close()
+        self.delivery.client.close()
         self.assistant.close()
 
 
@@ -92,7 +84,7 @@ def answer(request: WidgetRequest, parts: Parts) -> float | None:
     if record.state == CONTINUED:
         log_event(logger, "already continued", job=request.job_id)
         return None
-    integration = _integration(request, parts)
+    integration = parts.delivery.find_integration(request)
     if record.outcome is None:
         found = _find_outcome(request, record, integration, parts)
         if not isinstance(found, Outcome):
@@ -100,7 +92,10 @@ def answer(request: WidgetRequest, parts: Parts) -> float | None:
         outcome = parts.answers.keep_outcome(request.job_id, found)
     else:
         outcome = record.outcome
-    return _deliver(request, outcome, integration, parts)
+    wait = parts.delivery.deliver(request, outcome, integration)
+    if wait is None and outcome.error:
+        raise AssistantError(f"continued with fail: {outcome.error}", permanent=True)
+    return wait
 
 
 def sweep(parts: Parts, now: float) -> int:
@@ -145,28 +140,26 @@ def process_parts() -> Parts:
 def build_parts(settings: Settings) -> Parts:
     """Build the real parts from the settings."""
     redis = connect(settings.redis_url)
+    integrations = IntegrationStore(settings.database_path, settings.secret_key)
+    answers = Answers(redis)
     return Parts(
         settings=settings,
-        integrations=IntegrationStore(settings.database_path, settings.secret_key),
-        answers=Answers(redis),
+        integrations=integrations,
+        answers=answers,
         assistant=Assistant(
             api_key=settings.openai_api_key,
             base_url=settings.openai_base_url,
             model=settings.openai_model,
             timeout_seconds=settings.ai_timeout_seconds,
         ),
-        client=KommoClient(),
-        pacer=Pacer(redis),
+        delivery=Delivery(
+            integrations=integrations,
+            answers=answers,
+            client=KommoClient(),
+            pacer=Pacer(redis),
+            continue_deadline_seconds=settings.continue_deadline_seconds,
+        ),
     )
-
-
-def _integration(request: WidgetRequest, parts: Parts) -> Integration:
-    found = parts.integrations.find(request.integration_id, request.account_id, request.subdomain)
-    if found is None or not found.access_token:
-        parts.answers.close(request.job_id, GIVEN_UP)
-        missing = "the integration was removed" if found is None else "no access token is stored"
-        raise IntegrationError(f"{missing}: {request.subdomain} cannot be continued")
-    return found
 
 
 def _find_outcome(
@@ -189,7 +182,7 @@ def _find_outcome(
         logger,
         "reply received",
         job=request.job_id,
-        milliseconds=_milliseconds(started),
+        milliseconds=round((time.monotonic() - started) * 1000),
         tokens=reply.tokens,
     )
     return Outcome("success", reply.text)
@@ -212,137 +205,9 @@ def _after_ai_error(
     )
     if error.permanent:
         return Outcome("fail", integration.fallback_text, str(error))
-    return min(error.retry_after_seconds or _wait(record.attempts), max(left, 0.0))
-
-
-def _deliver(
-    request: WidgetRequest, outcome: Outcome, integration: Integration, parts: Parts
-) -> float | None:
-    """Send the outcome once: at Kommo's pace, and never from two workers at a time."""
-    wait, booked = parts.pacer.reserve(integration.host)
-    if not booked:
-        return _later(request, wait, parts)
-    claim = parts.answers.claim(request.job_id)
-    if claim is None:
-        return _later(request, CLAIM_SECONDS / 5, parts)
-    try:
-        time.sleep(wait)
-        before = parts.answers.sending(request)
-        if before.state == CONTINUED:
-            return None
-        return _send(request, before, outcome, integration, parts)
-    finally:
-        parts.answers.release(request.job_id, claim)
-
-
-def _send(
-    request: WidgetRequest,
-    record: Answer,
-    outcome: Outcome,
-    integration: Integration,
-    parts: Parts,
-) -> float | None:
-    delivery = request.delivery or integration.delivery
-    body = continuation(outcome.status, outcome.reply, delivery)
-    if delivery == "show" and not body.shows:
-        log_event(logger, "reply too long for show, sent in data alone", job=request.job_id)
-    started = time.monotonic()
-    try:
-        _call(request, body, integration, parts)
-    except KommoError as error:
-        if not (error.status == HTTPStatus.NOT_FOUND and record.uncertain):
-            return _after_kommo_error(request, record, integration, error, parts)
-        # An earlier call got no answer and nobody waits any more: it had arrived.
-    parts.answers.close(request.job_id, CONTINUED)
-    log_event(
-        logger,
-        "salesbot continued",
-        job=request.job_id,
-        status=outcome.status,
-        milliseconds=_milliseconds(started),
-        seconds_in_all=round(time.time() - request.accepted_at, 3),
-    )
-    if outcome.error:
-        raise AssistantError(f"continued with fail: {outcome.error}", permanent=True)
-    return None
-
-
-def _call(
-    request: WidgetRequest, body: Continuation, integration: Integration, parts: Parts
-) -> None:
-    """One continue call, repeated at once only where a second try differs from the first."""
-    token = integration.access_token
-    try:
-        parts.client.continue_salesbot(request.return_url, body, token)
-    except KommoError as error:
-        if error.status == HTTPStatus.BAD_REQUEST and body.shows:
-            codes = ",".join(error.codes)
-            log_event(logger, "handlers refused", job=request.job_id, codes=codes)
-            parts.client.continue_salesbot(request.return_url, body.without_handlers(), token)
-        elif error.status == HTTPStatus.UNAUTHORIZED:
-            stored = _integration(request, parts).access_token
-            if stored == token:
-                raise
-            parts.client.continue_salesbot(request.return_url, body, stored)
-        else:
-            raise
-
-
-def _after_kommo_error(
-    request: WidgetRequest,
-    record: Answer,
-    integration: Integration,
-    error: KommoError,
-    parts: Parts,
-) -> float:
-    """Give up, or tell the wait before the next try."""
-    log_event(
-        logger,
-        "continue call failed",
-        level=logging.WARNING,
-        job=request.job_id,
-        error=str(error),
-        codes=",".join(error.codes) or None,
-    )
-    if not error.arrived and not record.uncertain:
-        parts.answers.not_sent(request.job_id)
-    wait = max(error.retry_after_seconds or 0.0, _wait(record.attempts))
-    if error.status == HTTPStatus.TOO_MANY_REQUESTS:
-        wait = error.retry_after_seconds or PAUSE_AFTER_429_SECONDS
-        parts.pacer.pause(integration.host, wait)
-    elif error.status == HTTPStatus.FORBIDDEN and parts.pacer.was_limited(integration.host):
-        parts.pacer.pause_all(PAUSE_AFTER_BLOCK_SECONDS)
-        wait = PAUSE_AFTER_BLOCK_SECONDS
-    elif error.permanent:
-        parts.answers.close(request.job_id, GIVEN_UP)
-        raise error
-    return _later(request, wait, parts, error)
-
-
-def _later(
-    request: WidgetRequest, wait: float, parts: Parts, error: KommoError | None = None
-) -> float:
-    """Wait, unless the last moment for a continue call has passed."""
-    last = request.accepted_at + parts.settings.continue_deadline_seconds
-    left = last - time.time()
-    if left <= 0:
-        parts.answers.close(request.job_id, GIVEN_UP)
-        raise KommoError(
-            f"not continued before the deadline ({error or 'paused by Kommo'})", permanent=True
-        )
-    wait = min(wait, left + 1)
-    parts.answers.postpone(request.job_id, time.time() + wait + 2 * SWEEP_MARGIN_SECONDS)
-    return wait
+    return min(error.retry_after_seconds or wait_after(record.attempts), max(left, 0.0))
 
 
 def _seconds_left(request: WidgetRequest, parts: Parts) -> float:
     """The time until the reply deadline."""
     return request.accepted_at + parts.settings.reply_deadline_seconds - time.time()
-
-
-def _wait(attempts: int) -> float:
-    return float(WAITS[min(attempts, len(WAITS) - 1)])
-
-
-def _milliseconds(started: float) -> int:
-    return round((time.monotonic() - started) * 1000)

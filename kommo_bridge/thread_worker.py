@@ -8,7 +8,6 @@ overdue answers. The jobs stay ordinary RQ jobs.
 Built on internals of RQ 3.0; `tests/test_thread_worker.py` names them and fails when they change.
 """
 
-import ctypes
 import logging
 import os
 import signal
@@ -27,19 +26,13 @@ from rq.exceptions import DequeueTimeout
 from rq.executions import Execution
 from rq.job import Job, JobStatus
 from rq.logutils import setup_loghandlers
-from rq.rate_limit import RateLimitRegistry
-from rq.registry import (
-    FailedJobRegistry,
-    FinishedJobRegistry,
-    StartedJobRegistry,
-)
 from rq.scheduler import RQScheduler
-from rq.timeouts import BaseDeathPenalty
 from rq.utils import now
 from rq.worker import BaseWorker, WorkerStatus
-from rq.worker_registration import clean_worker_registry
 
 from kommo_bridge.logs import log_event
+from kommo_bridge.recovery import Recovery
+from kommo_bridge.ticked_timeout import TickedDeathPenalty
 
 TICK_SECONDS = 1.0
 HEARTBEAT_SECONDS = 4.0
@@ -52,15 +45,6 @@ WEDGED_SECONDS = 30.0
 # Threads beyond `concurrency`, the most that one integration may fill, keep the others moving.
 SPARE_SHARE = 4
 
-# A job that left the queue but was never started: back to the front, only if still there.
-HAND_BACK = """
-if redis.call('LREM', KEYS[1], 1, ARGV[1]) == 1 then
-  redis.call('LPUSH', KEYS[2], ARGV[1])
-  return 1
-end
-return 0
-"""
-
 logger = logging.getLogger(__name__)
 
 
@@ -71,41 +55,6 @@ class Running:
     job: Job
     queue: Queue
     execution: Execution
-
-
-class TickedDeathPenalty(BaseDeathPenalty):
-    """A job's timeout, watched by the worker's ticker instead of a timer thread per job.
-
-    The exception reaches the thread when its running call returns: every call of ours to a
-    partner has a total deadline of its own, so this is the backstop.
-    """
-
-    by_thread: dict[int, "TickedDeathPenalty"] = {}  # noqa: RUF012
-
-    def setup_death_penalty(self) -> None:
-        """Start watching the running thread."""
-        self.kill_at = time.monotonic() + self._timeout
-        self.thread_id = threading.get_ident()
-        self.raised = False
-        self.by_thread[self.thread_id] = self
-
-    def cancel_death_penalty(self) -> None:
-        """Stop watching it."""
-        self.by_thread.pop(self.thread_id, None)
-
-    @classmethod
-    def tick(cls) -> float:
-        """Raise in every thread whose time is over; returns the longest overtime in seconds."""
-        worst = 0.0
-        for thread_id, penalty in list(cls.by_thread.items()):
-            overtime = time.monotonic() - penalty.kill_at
-            worst = max(worst, overtime)
-            if overtime > 0 and not penalty.raised:
-                penalty.raised = True
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                    ctypes.c_long(thread_id), ctypes.py_object(penalty._exception)
-                )
-        return worst
 
 
 class ThreadWorker(BaseWorker):
@@ -152,8 +101,7 @@ class ThreadWorker(BaseWorker):
         self._slots = threading.Semaphore(self.threads)
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="job")
         self._done = threading.Event()
-        self._hand_back = connection.register_script(HAND_BACK)
-        self._seen_stranded: dict[str, float] = {}
+        self._recovery = Recovery(queue, LEASE_SECONDS, RECOVERY_SECONDS)
 
     @property
     def dequeue_timeout(self) -> int:
@@ -193,7 +141,7 @@ class ThreadWorker(BaseWorker):
         try:
             found = self._dequeue()
             if found and self._stop_requested:
-                self._strand_back(found[0].id)
+                self._recovery.hand_back(found[0].id)
             elif found:
                 self.execute_job(*found)
                 taken = True
@@ -280,9 +228,9 @@ class ThreadWorker(BaseWorker):
             "heartbeat": _Every(HEARTBEAT_SECONDS, self._keep_leases),
             "locks": _Every(RECOVERY_SECONDS, scheduler.acquire_locks),
             "schedule": _Every(TICK_SECONDS, lambda: self._schedule(scheduler)),
-            "recover": _Every(RECOVERY_SECONDS, self._recover),
+            "recover": _Every(RECOVERY_SECONDS, self._recovery.run),
             "sweep": _Every(RECOVERY_SECONDS, self._start_sweep),
-            "clean": _Every(60.0, self._clean),
+            "clean": _Every(60.0, self._recovery.clean),
         }
         scheduler.register_birth()
         while not self._done.wait(TICK_SECONDS):
@@ -315,30 +263,6 @@ class ThreadWorker(BaseWorker):
             scheduler.heartbeat()
             scheduler.enqueue_scheduled_jobs()
 
-    def _recover(self) -> None:
-        """Jobs of dead workers run again; only one worker of all looks at a time."""
-        if not self._first(self.queue.key + ":recovery", RECOVERY_SECONDS):
-            return
-        StartedJobRegistry(queue=self.queue, serializer=self.serializer).cleanup()
-        self._recover_stranded()
-
-    def _recover_stranded(self) -> None:
-        """Hand back jobs that a worker took and died before starting them."""
-        stranded = set(self.queue.intermediate_queue.get_job_ids())
-        self._seen_stranded = {
-            job_id: seen for job_id, seen in self._seen_stranded.items() if job_id in stranded
-        }
-        for job_id in stranded:
-            seen = self._seen_stranded.setdefault(job_id, time.monotonic())
-            if time.monotonic() - seen > LEASE_SECONDS / 2:
-                started = job_id in self.queue.started_job_registry
-                if not started and self._strand_back(job_id):
-                    log_event(logger, "stranded job handed back", job=job_id)
-
-    def _strand_back(self, job_id: str) -> bool:
-        keys = [self.queue.intermediate_queue.key, self.queue.key]
-        return bool(self._hand_back(keys=keys, args=[job_id]))
-
     def _start_sweep(self) -> None:
         """Sweep in a thread of its own: a sweep calls partners, the ticker must not wait."""
         if self._sweep and self._sweeping.acquire(blocking=False):
@@ -355,23 +279,12 @@ class ThreadWorker(BaseWorker):
         finally:
             self._sweeping.release()
 
-    def _clean(self) -> None:
-        """What RQ's maintenance does beyond the started jobs."""
-        FinishedJobRegistry(queue=self.queue, serializer=self.serializer).cleanup()
-        FailedJobRegistry(queue=self.queue, serializer=self.serializer).cleanup()
-        for limit in RateLimitRegistry.all(self.connection):
-            limit.cleanup()
-        clean_worker_registry(self.queue)
-
     def _watch_timeouts(self) -> None:
         """A thread that ignores its timeout cannot be ended: the process is, and starts anew."""
         if TickedDeathPenalty.tick() > self.wedged_seconds and not self.wedged:
             self.wedged = True
             log_event(logger, "a thread is wedged, worker stops", level=logging.ERROR)
             os.kill(os.getpid(), signal.SIGTERM)
-
-    def _first(self, key: str, seconds: float) -> bool:
-        return bool(self.connection.set(key, self.name, nx=True, px=int(seconds * 1000) - 100))
 
     # The end
 

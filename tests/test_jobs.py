@@ -313,7 +313,7 @@ def test_after_a_429_nobody_calls_that_account_until_retry_after(
 def test_a_403_after_a_429_stops_all_calls_and_is_waited_out(
     parts: Parts, ask: Ask, kommo: StandInKommo
 ) -> None:
-    parts.pacer.pause("acme.kommo.com", 0.01)
+    parts.delivery.pacer.pause("acme.kommo.com", 0.01)
     time.sleep(0.02)
     kommo.faults.order(Status(403), times=1)
 
@@ -321,7 +321,7 @@ def test_a_403_after_a_429_stops_all_calls_and_is_waited_out(
 
     assert wait is not None
     assert wait > 60
-    assert parts.pacer.reserve("another.kommo.com")[0] > 60
+    assert parts.delivery.pacer.reserve("another.kommo.com")[0] > 60
 
 
 def test_a_403_without_a_429_is_final(parts: Parts, ask: Ask, kommo: StandInKommo) -> None:

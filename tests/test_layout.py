@@ -17,6 +17,7 @@ LAYERS = [
     {"web", "cli"},
     {"doctor"},
     {"job_queue", "thread_worker", "jobs"},
+    {"delivery", "recovery", "ticked_timeout"},
     {"assistant", "kommo/client", "answers", "widget_archive"},
     {"kommo/pacing", "kommo/widget_request", "kommo/continuation", "widget_rules"},
     {"integrations", "kommo/tokens", "settings", "deadlines", "redis_client"},
@@ -25,7 +26,7 @@ LAYERS = [
 HOUSES = {
     "flask": {"app", "web", "cli"},
     "click": {"cli"},
-    "rq": {"job_queue", "jobs", "thread_worker", "web"},
+    "rq": {"job_queue", "jobs", "thread_worker", "recovery", "ticked_timeout", "web"},
     "redis": {
         "job_queue",
         "doctor",

@@ -22,7 +22,8 @@ from rq.worker import BaseWorker
 
 from kommo_bridge.job_queue import live_workers, work_queue
 from kommo_bridge.stand_ins.redis_server import RedisServer
-from kommo_bridge.thread_worker import ThreadWorker, TickedDeathPenalty
+from kommo_bridge.thread_worker import ThreadWorker
+from kommo_bridge.ticked_timeout import TickedDeathPenalty
 
 HERE = Path(__file__).parent
 JOBS = """

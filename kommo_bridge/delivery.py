@@ -1,0 +1,177 @@
+"""Delivery: an outcome reaches the waiting Salesbot once, at Kommo's pace.
+
+What Kommo's answers mean for us is decided here: done, again later, or given up. Before a call
+leaves, the record notes that its outcome is unknown; only then can a later 404 tell that it had
+arrived. A wait is returned to the caller, who asks RQ for it: no thread sleeps for long.
+"""
+
+import logging
+import time
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from kommo_bridge.answers import CLAIM_SECONDS, CONTINUED, GIVEN_UP, Answer, Answers, Outcome
+from kommo_bridge.errors import IntegrationError, KommoError
+from kommo_bridge.integrations import Integration, IntegrationStore
+from kommo_bridge.kommo.client import KommoClient
+from kommo_bridge.kommo.continuation import Continuation, continuation
+from kommo_bridge.kommo.pacing import Pacer
+from kommo_bridge.kommo.widget_request import WidgetRequest
+from kommo_bridge.logs import log_event
+
+# Seconds before the second, third ... attempt; the last one repeats until the deadline.
+WAITS = (2, 5, 10, 20, 40, 60)
+PAUSE_AFTER_429_SECONDS = 10.0
+PAUSE_AFTER_BLOCK_SECONDS = 300.0
+# What the sweep leaves to the job itself: its call may just be on its way.
+SWEEP_MARGIN_SECONDS = 3.0
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """Continues Salesbots.
+
+    Attributes:
+        integrations: Where a token that changed meanwhile is found.
+        answers, client, pacer: The records, the calls, their pace.
+        continue_deadline_seconds: How long after the acknowledgement a failing call is repeated.
+    """
+
+    integrations: IntegrationStore
+    answers: Answers
+    client: KommoClient
+    pacer: Pacer
+    continue_deadline_seconds: float
+
+    def deliver(
+        self, request: WidgetRequest, outcome: Outcome, integration: Integration
+    ) -> float | None:
+        """Send the outcome, never from two workers at a time.
+
+        Returns:
+            None when the Salesbot is continued, else the seconds after which to call again.
+
+        Raises:
+            KommoError: The Salesbot cannot be continued any more.
+        """
+        wait, booked = self.pacer.reserve(integration.host)
+        if not booked:
+            return self._later(request, wait)
+        claim = self.answers.claim(request.job_id)
+        if claim is None:
+            return self._later(request, CLAIM_SECONDS / 5)
+        try:
+            time.sleep(wait)
+            before = self.answers.sending(request)
+            if before.state == CONTINUED:
+                return None
+            return self._send(request, before, outcome, integration)
+        finally:
+            self.answers.release(request.job_id, claim)
+
+    def find_integration(self, request: WidgetRequest) -> Integration:
+        """The integration as it is stored now.
+
+        Raises:
+            IntegrationError: It was removed, or has no access token: nobody can continue the bot.
+        """
+        found = self.integrations.find(
+            request.integration_id, request.account_id, request.subdomain
+        )
+        if found is None or not found.access_token:
+            self.answers.close(request.job_id, GIVEN_UP)
+            missing = "the integration was removed" if found is None else "no access token stored"
+            raise IntegrationError(f"{missing}: {request.subdomain} cannot be continued")
+        return found
+
+    def _send(
+        self, request: WidgetRequest, record: Answer, outcome: Outcome, integration: Integration
+    ) -> float | None:
+        delivery = request.delivery or integration.delivery
+        body = continuation(outcome.status, outcome.reply, delivery)
+        if delivery == "show" and not body.shows:
+            log_event(logger, "reply too long for show, sent in data alone", job=request.job_id)
+        started = time.monotonic()
+        try:
+            self._call(request, body, integration)
+        except KommoError as error:
+            if not (error.status == HTTPStatus.NOT_FOUND and record.uncertain):
+                return self._after_error(request, record, integration, error)
+            # An earlier call got no answer and nobody waits any more: it had arrived.
+        self.answers.close(request.job_id, CONTINUED)
+        log_event(
+            logger,
+            "salesbot continued",
+            job=request.job_id,
+            status=outcome.status,
+            milliseconds=round((time.monotonic() - started) * 1000),
+            seconds_in_all=round(time.time() - request.accepted_at, 3),
+        )
+        return None
+
+    def _call(self, request: WidgetRequest, body: Continuation, integration: Integration) -> None:
+        """One call, repeated at once only where a second one differs from the first."""
+        token = integration.access_token
+        try:
+            self.client.continue_salesbot(request.return_url, body, token)
+        except KommoError as error:
+            stored = self.find_integration(request).access_token
+            if error.status == HTTPStatus.BAD_REQUEST and body.shows:
+                codes = ",".join(error.codes)
+                log_event(logger, "handlers refused", job=request.job_id, codes=codes)
+                body = body.without_handlers()
+            elif error.status != HTTPStatus.UNAUTHORIZED or stored == token:
+                raise
+            self._keep_pace(integration)
+            self.client.continue_salesbot(request.return_url, body, stored)
+
+    def _keep_pace(self, integration: Integration) -> None:
+        """Wait for a second slot in the same run."""
+        wait, booked = self.pacer.reserve(integration.host)
+        if not booked:
+            raise KommoError("paused by Kommo", permanent=False, retry_after_seconds=wait)
+        time.sleep(wait)
+
+    def _after_error(
+        self, request: WidgetRequest, record: Answer, integration: Integration, error: KommoError
+    ) -> float:
+        """Give up, or tell the wait before the next try."""
+        log_event(
+            logger,
+            "continue call failed",
+            level=logging.WARNING,
+            job=request.job_id,
+            error=str(error),
+            codes=",".join(error.codes) or None,
+        )
+        if not error.arrived and not record.uncertain:
+            self.answers.not_sent(request.job_id)
+        wait = max(error.retry_after_seconds or 0.0, wait_after(record.attempts))
+        if error.status == HTTPStatus.TOO_MANY_REQUESTS:
+            wait = error.retry_after_seconds or PAUSE_AFTER_429_SECONDS
+            self.pacer.pause(integration.host, wait)
+        elif error.status == HTTPStatus.FORBIDDEN and self.pacer.was_limited(integration.host):
+            wait = PAUSE_AFTER_BLOCK_SECONDS
+            self.pacer.pause_all(wait)
+        elif error.permanent:
+            self.answers.close(request.job_id, GIVEN_UP)
+            raise error
+        return self._later(request, wait, error)
+
+    def _later(self, request: WidgetRequest, wait: float, error: KommoError | None = None) -> float:
+        """Wait, unless the last moment for a continue call has passed."""
+        left = request.accepted_at + self.continue_deadline_seconds - time.time()
+        if left <= 0:
+            self.answers.close(request.job_id, GIVEN_UP)
+            reason = error or "paused by Kommo"
+            raise KommoError(f"not continued before the deadline ({reason})", permanent=True)
+        wait = min(wait, left + 1)
+        self.answers.postpone(request.job_id, time.time() + wait + 2 * SWEEP_MARGIN_SECONDS)
+        return wait
+
+
+def wait_after(attempts: int) -> float:
+    """The seconds to wait after that many earlier attempts."""
+    return float(WAITS[min(attempts, len(WAITS) - 1)])

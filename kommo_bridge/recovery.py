@@ -1,0 +1,76 @@
+"""What dead workers left behind runs again: on whichever worker looks first.
+
+RQ's own maintenance looks every ten minutes and holds a lock for a quarter of an hour when its
+worker dies; this one looks every few seconds, under a lock that lives no longer than that.
+"""
+
+import logging
+import time
+
+from rq import Queue
+from rq.rate_limit import RateLimitRegistry
+from rq.registry import FailedJobRegistry, FinishedJobRegistry, StartedJobRegistry
+from rq.worker_registration import clean_worker_registry
+
+from kommo_bridge.logs import log_event
+
+# A job that left the queue but was never started: back to the front, only if still there.
+HAND_BACK = """
+if redis.call('LREM', KEYS[1], 1, ARGV[1]) == 1 then
+  redis.call('LPUSH', KEYS[2], ARGV[1])
+  return 1
+end
+return 0
+"""
+
+logger = logging.getLogger(__name__)
+
+
+class Recovery:
+    """Looks after the jobs of dead workers.
+
+    Args:
+        queue: The one queue.
+        lease_seconds: How long a running job's worker may be silent.
+        every_seconds: How often `run` is called, by each worker.
+    """
+
+    def __init__(self, queue: Queue, lease_seconds: float, every_seconds: float) -> None:
+        self._queue = queue
+        self._lease_seconds = lease_seconds
+        self._every_seconds = every_seconds
+        self._hand_back = queue.connection.register_script(HAND_BACK)
+        self._seen: dict[str, float] = {}
+
+    def run(self) -> None:
+        """Run jobs again whose lease has ended; only one worker of all looks at a time."""
+        lock = self._queue.key + ":recovery"
+        lives = int(self._every_seconds * 1000) - 100
+        if self._queue.connection.set(lock, "1", nx=True, px=lives):
+            StartedJobRegistry(queue=self._queue, serializer=self._queue.serializer).cleanup()
+        self._look_for_stranded()
+
+    def clean(self) -> None:
+        """What RQ's maintenance does beyond the started jobs."""
+        serializer = self._queue.serializer
+        FinishedJobRegistry(queue=self._queue, serializer=serializer).cleanup()
+        FailedJobRegistry(queue=self._queue, serializer=serializer).cleanup()
+        for limit in RateLimitRegistry.all(self._queue.connection):
+            limit.cleanup()
+        clean_worker_registry(self._queue)
+
+    def hand_back(self, job_id: str) -> bool:
+        """Put a job that was taken but not started back to the front; False when it is gone."""
+        keys = [self._queue.intermediate_queue.key, self._queue.key]
+        return bool(self._hand_back(keys=keys, args=[job_id]))
+
+    def _look_for_stranded(self) -> None:
+        """Jobs that a worker took and died before starting them."""
+        stranded = set(self._queue.intermediate_queue.get_job_ids())
+        self._seen = {one: seen for one, seen in self._seen.items() if one in stranded}
+        for job_id in stranded:
+            seen = self._seen.setdefault(job_id, time.monotonic())
+            if time.monotonic() - seen > self._lease_seconds / 2:
+                started = job_id in self._queue.started_job_registry
+                if not started and self.hand_back(job_id):
+                    log_event(logger, "stranded job handed back", job=job_id)
