@@ -5,7 +5,7 @@ secret is ever printed. Asks real partners: our own web process, Kommo, the AI, 
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -89,7 +89,7 @@ def _public_url(it: Patient) -> Iterator[Finding]:
         )
         return
     try:
-        answer = requests.get(f"{url}/healthz", timeout=OWN_TIMEOUT_SECONDS, allow_redirects=False)
+        answer = _call_ourselves("GET", f"{url}/healthz")
     except requests.RequestException as error:
         reason = f"{url} cannot be reached from here ({type(error).__name__}): is it running?"
         yield Finding("public URL", "fault", reason)
@@ -106,12 +106,7 @@ def _secret(it: Patient) -> Iterator[Finding]:
     """A signed request that is refused for its return URL only: nothing is queued."""
     body = {"token": it.token, "data[message]": "", "return_url": "https://kommo.invalid/"}
     try:
-        answer = requests.post(
-            it.own_url + REQUEST_PATH,
-            data=body,
-            timeout=OWN_TIMEOUT_SECONDS,
-            allow_redirects=False,
-        )
+        answer = _call_ourselves("POST", it.own_url + REQUEST_PATH, body)
         code = answer.json().get("error")
     except (requests.RequestException, ValueError, AttributeError):
         text = f"the bridge does not answer at {it.own_url}: start it, or set PUBLIC_URL or PORT"
@@ -122,6 +117,17 @@ def _secret(it: Patient) -> Iterator[Finding]:
         yield Finding("secret", "ok", text)
     else:
         yield Finding("secret", "fault", _refusal_advice(it, answer.status_code, code))
+
+
+def _call_ourselves(
+    method: str, url: str, body: Mapping[str, str] | None = None
+) -> requests.Response:
+    """One call to the bridge's own address, past any proxy or netrc of the environment."""
+    with requests.Session() as session:
+        session.trust_env = False
+        return session.request(
+            method, url, data=body, timeout=OWN_TIMEOUT_SECONDS, allow_redirects=False
+        )
 
 
 def _refusal_advice(it: Patient, status: int, code: object) -> str:

@@ -195,6 +195,18 @@ def test_a_disabled_integration_is_not_blamed_on_the_secret(
     assert "disabled" in found.text
 
 
+def test_a_proxy_of_the_environment_is_not_asked(
+    bridge: Bridge, settings: Settings, acme: Integration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+
+    found = findings(settings, acme, port=int(bridge.environ["PORT"]))
+
+    assert found["secret"].state == "ok"
+
+
 def test_another_server_at_our_address_is_told(
     settings: Settings, acme: Integration, ai: StandInAI
 ) -> None:
