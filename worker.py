@@ -1,20 +1,27 @@
 """The worker's entry: settings, logging, then jobs until SIGTERM."""
 
+import logging
 import os
 import sys
 import time
 
 from dotenv import load_dotenv
+from redis import Redis
+from redis.exceptions import RedisError
 
 from kommo_bridge.app import open_store
 from kommo_bridge.errors import SettingsError
 from kommo_bridge.integrations import IntegrationStore
 from kommo_bridge.job_queue import work_queue
 from kommo_bridge.jobs import process_parts, sweep
-from kommo_bridge.logs import set_up_logging
+from kommo_bridge.logs import log_event, set_up_logging
 from kommo_bridge.redis_client import connect
 from kommo_bridge.settings import Settings
 from kommo_bridge.thread_worker import ThreadWorker
+
+WAIT_FOR_REDIS_SECONDS = 1.0
+
+logger = logging.getLogger("kommo_bridge.worker")
 
 
 def main() -> None:
@@ -27,6 +34,7 @@ def main() -> None:
     except SettingsError as error:
         sys.exit(f"The worker does not start. {error}")
     connection = connect(settings.redis_url, timeout_seconds=5)
+    _wait_for_redis(connection)
     worker = ThreadWorker(
         work_queue(connection),
         connection=connection,
@@ -35,6 +43,23 @@ def main() -> None:
         sweep=lambda: sweep(process_parts(), time.time()),
     )
     worker.work()
+
+
+def _wait_for_redis(connection: Redis) -> None:
+    """A Redis that is away at the start is waited for, as one that goes away later."""
+    while True:
+        try:
+            connection.ping()
+        except RedisError as error:
+            log_event(
+                logger,
+                "redis cannot be reached: is it running, and is REDIS_URL right?",
+                level=logging.WARNING,
+                error=type(error).__name__,
+            )
+            time.sleep(WAIT_FOR_REDIS_SECONDS)
+        else:
+            return
 
 
 def _check_ai_key(settings: Settings, store: IntegrationStore) -> None:

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -226,13 +227,13 @@ class ThreadWorker(BaseWorker):
         )
         every = {
             "heartbeat": _Every(HEARTBEAT_SECONDS, self._keep_leases),
+            "birth": _Every(10.0, scheduler.register_birth),
             "locks": _Every(RECOVERY_SECONDS, scheduler.acquire_locks),
             "schedule": _Every(TICK_SECONDS, lambda: self._schedule(scheduler)),
             "recover": _Every(RECOVERY_SECONDS, self._recovery.run),
             "sweep": _Every(RECOVERY_SECONDS, self._start_sweep),
             "clean": _Every(60.0, self._recovery.clean),
         }
-        scheduler.register_birth()
         while not self._done.wait(TICK_SECONDS):
             self._watch_timeouts()
             for name, task in every.items():
@@ -248,7 +249,8 @@ class ThreadWorker(BaseWorker):
                     )
                 except Exception:  # the ticker must outlive any fault of one task
                     logger.exception("ticker task failed: %s", name)
-        scheduler.stop()
+        with suppress(RedisError):  # its lock ends by itself
+            scheduler.stop()
 
     def _keep_leases(self) -> None:
         if not self.connection.exists(self.key):  # expired while Redis was away

@@ -17,7 +17,13 @@ def token_group(integrations: IntegrationStore) -> AppGroup:
     @group.command("mint")
     @click.argument("name")
     @click.option("--entity-id", default=67890, show_default=True, help="The lead's number.")
-    @click.option("--minutes", default=30, show_default=True, help="How long it is valid.")
+    @click.option(
+        "--minutes",
+        type=click.IntRange(1, 1440),
+        default=30,
+        show_default=True,
+        help="How long it is valid.",
+    )
     def mint(name: str, entity_id: int, minutes: int) -> None:
         """Print a token of the integration NAME, signed as Kommo signs (HS512).
 

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
+from kommo_bridge.errors import SettingsError
+from kommo_bridge.settings import Settings
 from kommo_bridge.stand_ins.local_redis import local_redis
 from kommo_bridge.stand_ins.redis_server import RedisServerError
 
@@ -28,12 +30,20 @@ def main() -> int:
     for name, value in dotenv_values(".env").items():
         if value and not os.environ.get(name):
             os.environ[name] = value
+    try:
+        port = _checked_port()
+    except SettingsError as error:
+        print(error)
+        return 1
     if not os.environ.get("OPENAI_API_KEY"):
         print("OPENAI_API_KEY is not set: put it into .env, then `make run` again.")
         return 1
+    if _free(port) is None:
+        print(f"Port {port} is taken by another program: stop it, or set another PORT in .env.")
+        return 1
     try:
         with local_redis(Path("instance/redis"), _free(REDIS_PORT)) as url:
-            return _honcho({"REDIS_URL": url, "WORKER_GRACE_SECONDS": GRACE_SECONDS})
+            return _honcho(str(port), {"REDIS_URL": url, "WORKER_GRACE_SECONDS": GRACE_SECONDS})
     except RedisServerError as error:
         print(error)
         return 1
@@ -55,9 +65,17 @@ def _make_env_file(target: Path, example: Path) -> None:
     print("Made .env with a SECRET_KEY of its own. Keep the file: it opens the stored secrets.")
 
 
-def _honcho(settings: dict[str, str]) -> int:
+def _checked_port() -> int:
+    """All settings are checked before anything is started.
+
+    Raises:
+        SettingsError: Naming the variable.
+    """
+    return Settings.from_env(os.environ).port
+
+
+def _honcho(port: str, settings: dict[str, str]) -> int:
     # In honcho's eyes PORT belongs to the first process; the .env file is read above.
-    port = os.environ.get("PORT") or "8000"
     environ = os.environ | settings | {"PORT": port, "PYTHONUNBUFFERED": "1"}
     command = [
         sys.executable,
@@ -71,7 +89,8 @@ def _honcho(settings: dict[str, str]) -> int:
         "web",
         "worker",
     ]
-    print(f"kommo_bridge on http://localhost:{port} (Ctrl-C stops it)")
+    print(f"kommo_bridge on http://localhost:{port} (Ctrl-C stops it)", flush=True)
+    print(f"Redis on {settings['REDIS_URL']}", flush=True)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     process = subprocess.Popen(command, env=environ | {"PATH": path})
     while True:

@@ -37,6 +37,7 @@ class Night:
     ai: StandInAI
     store: IntegrationStore
     start_worker: Callable[..., Process]
+    worker_log: Path
 
     @property
     def redis(self) -> Redis:
@@ -87,7 +88,7 @@ def night(
             run = run_bridge(environ, log, names=("worker",))
             return stack.enter_context(run)["worker"]
 
-        yield Night(server, own, kommo, ai, store, start_worker)
+        yield Night(server, own, kommo, ai, store, start_worker, tmp_path / "worker.log")
 
 
 @pytest.fixture
@@ -240,6 +241,25 @@ def test_redis_restarted_in_mid_job_and_with_jobs_queued_loses_none(
         assert f"Hello {number}" in night.wait(block, 40).body["data"]["reply"]
     assert len(night.kommo.continuations) == 8
     assert worker.poll() is None, "the worker lives on"
+
+
+def test_a_worker_started_while_redis_is_away_works_when_it_comes(
+    night: Night, flora: Account
+) -> None:
+    """And stops without a traceback when Redis goes first."""
+    block = night.queue_request(flora)
+    night.redis_server.stop()
+    worker = night.start_worker()
+    time.sleep(2)
+    assert worker.poll() is None
+
+    night.redis_server.start()
+
+    assert night.wait(block, 20).body["data"]["status"] == "success"
+    night.redis_server.stop()
+    worker.terminate()
+    assert worker.wait(10) == 0
+    assert "Traceback" not in night.worker_log.read_text()
 
 
 def test_a_redis_that_hangs_for_a_while_loses_no_answer(night: Night, flora: Account) -> None:
