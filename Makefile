@@ -32,8 +32,7 @@ check: $(VENV)/installed  ## what CI checks beside the tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/installed  ## how fast, how large, how soon recovered
-	$(BIN)/python -m bench
+bench: recovery  ## the benchmarks there are so far
 
 recovery: $(VENV)/installed  ## seconds from kill -9 of a worker to the answer
 	$(BIN)/python bench/recovery.py
