@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from redis.exceptions import RedisError
 from rq import Retry, get_current_job
 
 from kommo_bridge.answers import CONTINUED, Answer, Answers, Outcome
@@ -32,6 +33,8 @@ from kommo_bridge.settings import Settings
 # RQ wants a bound for the retries a job asks for; the deadlines of `answer` come first.
 MAX_RETRIES = 10_000
 SWEEP_THREADS = 16
+# How long an answer rests that the sweep could not even begin.
+SWEEP_AGAIN_SECONDS = 30.0
 
 logger = logging.getLogger(__name__)
 
@@ -108,8 +111,19 @@ def sweep(parts: Parts, now: float) -> int:
     due = parts.answers.due(now - SWEEP_MARGIN_SECONDS)
     if due:
         with ThreadPoolExecutor(SWEEP_THREADS, thread_name_prefix="sweep") as pool:
-            list(pool.map(lambda job_id: _sweep_one(job_id, parts, now), due))
+            list(pool.map(lambda job_id: _sweep_or_postpone(job_id, parts, now), due))
     return len(due)
+
+
+def _sweep_or_postpone(job_id: str, parts: Parts, now: float) -> None:
+    """One that nobody foresaw, such as a record of another version, must not stop the others."""
+    try:
+        _sweep_one(job_id, parts, now)
+    except RedisError:
+        raise
+    except Exception:
+        logger.exception("overdue answer cannot be worked on: %s", job_id)
+        parts.answers.postpone(job_id, now + SWEEP_AGAIN_SECONDS)
 
 
 def _sweep_one(job_id: str, parts: Parts, now: float) -> None:

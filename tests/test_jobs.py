@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from kommo_bridge.answers import CONTINUED, GIVEN_UP, OPEN_KEY, Answers
+from kommo_bridge.answers import CONTINUED, GIVEN_UP, OPEN_KEY, Answers, record_key
 from kommo_bridge.errors import AssistantError, IntegrationError, KommoError
 from kommo_bridge.integrations import Integration
 from kommo_bridge.job_queue import JobQueue, work_queue
@@ -531,3 +531,20 @@ def test_the_record_holds_no_word_of_the_customer(parts: Parts, ask: Ask, redis:
     assert b"return_url" in stored
     assert b"secret wish" not in stored
     assert b"Ana" not in stored
+
+
+def test_answers_that_cannot_even_be_read_do_not_keep_the_others_waiting(
+    parts: Parts, ask: Ask, kommo: StandInKommo, queue: JobQueue, redis: Redis
+) -> None:
+    """More of them than one look takes, as an older version may leave: a field is missing."""
+    for number in range(100):
+        broken = ask(accepted_at=1.0 + number)
+        queue.enqueue(broken)
+        redis.hset(record_key(broken.job_id), "request", "{}")
+    queue.enqueue(ask(accepted_at=200.0))
+
+    sweep(parts, time.time())
+    sweep(parts, time.time())
+
+    assert len(kommo.continuations) == 1
+    assert redis.zcard(OPEN_KEY) == 100, "they are kept for a version that can read them"
