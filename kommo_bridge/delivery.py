@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from kommo_bridge.answers import CLAIM_SECONDS, CONTINUED, GIVEN_UP, Answer, Answers, Outcome
-from kommo_bridge.errors import IntegrationError, KommoError
+from kommo_bridge.errors import IntegrationError, KommoError, RefusedRequest
 from kommo_bridge.integrations import Integration, IntegrationStore
 from kommo_bridge.kommo.client import KommoClient
 from kommo_bridge.kommo.continuation import Continuation, continuation
 from kommo_bridge.kommo.pacing import Pacer
-from kommo_bridge.kommo.widget_request import WidgetRequest
+from kommo_bridge.kommo.widget_request import WidgetRequest, check_return_url
 from kommo_bridge.logs import log_event
 
 # Seconds before the second, third ... attempt; the last one repeats until the deadline.
@@ -37,6 +37,7 @@ class Delivery:
         integrations: Where a token that changed meanwhile is found.
         answers, client, pacer: The records, the calls, their pace.
         continue_deadline_seconds: How long after the acknowledgement a failing call is repeated.
+        extra_hosts: `KOMMO_EXTRA_HOSTS`.
     """
 
     integrations: IntegrationStore
@@ -44,6 +45,7 @@ class Delivery:
     client: KommoClient
     pacer: Pacer
     continue_deadline_seconds: float
+    extra_hosts: frozenset[str]
 
     def deliver(
         self, request: WidgetRequest, outcome: Outcome, integration: Integration
@@ -56,6 +58,7 @@ class Delivery:
         Raises:
             KommoError: The Salesbot cannot be continued any more.
         """
+        self._check_host(request, integration)
         wait, booked = self.pacer.reserve(integration.host)
         if not booked:
             return self._later(request, wait)
@@ -85,6 +88,14 @@ class Delivery:
             missing = "the integration was removed" if found is None else "no access token stored"
             raise IntegrationError(f"{missing}: {request.subdomain} cannot be continued")
         return found
+
+    def _check_host(self, request: WidgetRequest, integration: Integration) -> None:
+        """The web edge has checked it, but the job came through Redis and the host may change."""
+        try:
+            check_return_url(request.return_url, integration.host, self.extra_hosts)
+        except RefusedRequest:
+            self.answers.close(request.job_id, GIVEN_UP)
+            raise KommoError("the return URL is not the account's own", permanent=True) from None
 
     def _send(
         self, request: WidgetRequest, record: Answer, outcome: Outcome, integration: Integration

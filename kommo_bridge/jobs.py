@@ -172,6 +172,7 @@ def build_parts(settings: Settings) -> Parts:
             client=KommoClient(),
             pacer=Pacer(redis),
             continue_deadline_seconds=settings.continue_deadline_seconds,
+            extra_hosts=settings.kommo_extra_hosts,
         ),
     )
 

@@ -548,3 +548,17 @@ def test_answers_that_cannot_even_be_read_do_not_keep_the_others_waiting(
 
     assert len(kommo.continuations) == 1
     assert redis.zcard(OPEN_KEY) == 100, "they are kept for a version that can read them"
+
+
+def test_the_access_token_stays_when_a_job_names_a_host_that_is_not_the_accounts_own(
+    parts: Parts, ask: Ask, kommo: StandInKommo, account: Account
+) -> None:
+    """Somebody wrote to Redis, or `domain` or `KOMMO_EXTRA_HOSTS` changed since the request."""
+    strict = with_settings(parts, kommo_extra_hosts=frozenset())
+    request = ask()
+
+    with pytest.raises(KommoError, match="not the account's own"):
+        answer(request, strict)
+
+    assert not kommo.calls(account)
+    assert state_of(parts, request) == GIVEN_UP
