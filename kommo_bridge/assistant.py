@@ -60,7 +60,9 @@ class Assistant:
         self._model = model
         self._timeout_seconds = timeout_seconds
         self._http = httpx2.Client(
-            transport=_LimitedTransport(), event_hooks={"response": [_leave_long_waits_to_rq]}
+            transport=_LimitedTransport(),
+            headers={"Accept-Encoding": "identity"},
+            event_hooks={"response": [_never_unpack, _leave_long_waits_to_rq]},
         )
         self._clients: dict[tuple[str | None, str | None], openai.OpenAI] = {}
         self._lock = threading.Lock()
@@ -165,6 +167,12 @@ def _retry_after(response: httpx2.Response) -> float | None:
     except ValueError:
         return None
     return seconds if 0 <= seconds <= 3600 else None  # noqa: PLR2004
+
+
+def _never_unpack(response: httpx2.Response) -> None:
+    """We asked for an answer as it is: a packed one of a few kilobytes may hold a gigabyte."""
+    if response.headers.pop("content-encoding", "identity") != "identity":
+        raise httpx2.DecodingError("the answer is packed")
 
 
 def _leave_long_waits_to_rq(response: httpx2.Response) -> None:

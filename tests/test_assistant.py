@@ -2,6 +2,7 @@
 
 import json
 import time
+import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -13,7 +14,7 @@ from kommo_bridge.errors import AssistantError
 from kommo_bridge.integrations import Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.stand_ins.ai import StandInAI, openai_error
-from kommo_bridge.stand_ins.faults import Drip, Fault, Garbage, Hang, Huge, Reset, Status
+from kommo_bridge.stand_ins.faults import Drip, Fault, Garbage, Hang, Huge, Packed, Reset, Status
 from kommo_bridge.stand_ins.redis_server import free_port
 
 ACME = Integration("id", "acme", secret_key="s", instructions="We sell lighthouses.")
@@ -144,6 +145,19 @@ def test_a_long_retry_after_is_not_slept_through(assistant: Assistant, ai: Stand
     assert time.monotonic() - started < 3
     assert error.retry_after_seconds == 60
     assert ai.count == 1
+
+
+def test_a_small_answer_that_unpacks_to_a_huge_one_stays_packed(
+    assistant: Assistant, ai: StandInAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ai.faults.order(Packed(60_000_000), times=None)
+    monkeypatch.setattr(zlib, "decompressobj", _never)
+
+    assert not failure(assistant).permanent
+
+
+def _never(*_args: object) -> None:
+    raise AssertionError("it was unpacked")
 
 
 @pytest.mark.parametrize("fault", [Hang(), Drip(0.05), Huge()])

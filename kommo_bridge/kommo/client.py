@@ -60,6 +60,7 @@ class KommoClient:
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.headers["User-Agent"] = "kommo_bridge"
+        self._session.headers["Accept-Encoding"] = "identity"
         # Nothing of one account may travel with another's calls.
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         for scheme in ("https://", "http://"):
@@ -274,3 +275,8 @@ class _LimitedAdapter(HTTPAdapter):
             "http": _LimitedHTTPPool,
             "https": _LimitedHTTPSPool,
         }
+
+    def build_response(self, req: Any, resp: Any) -> requests.Response:
+        """Never unpack what we asked not to be packed: a few kilobytes may hold a gigabyte."""
+        resp.headers.discard("Content-Encoding")
+        return super().build_response(req, resp)

@@ -7,6 +7,7 @@ Every fault says whether the work is done all the same: a partner that took the 
 broke the connection is the case that tells a careful client from a careless one.
 """
 
+import gzip
 import json
 import threading
 from abc import ABC, abstractmethod
@@ -169,6 +170,20 @@ class Garbage(Fault):
         """Send the wrong body."""
         answer = Answer(200, self.body, {"Content-Type": self.content_type})
         exchange.send(exchange.encode(answer))
+
+
+@dataclass(frozen=True)
+class Packed(Fault):
+    """A small gzip body, though nobody asked for one, that unpacks to `size_bytes` of blanks."""
+
+    size_bytes: int
+    status: int = 200
+
+    def play(self, exchange: Exchange) -> None:
+        """Send the packed body."""
+        headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+        body = gzip.compress(bytes(self.size_bytes).replace(b"\0", b" "))
+        exchange.send(exchange.encode(Answer(self.status, body, headers)))
 
 
 @dataclass

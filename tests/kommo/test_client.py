@@ -1,6 +1,7 @@
 """The only HTTP to Kommo: what each answer means, and how little a bad server can do."""
 
 import time
+import zlib
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +16,7 @@ from kommo_bridge.stand_ins.faults import (
     Garbage,
     Hang,
     Huge,
+    Packed,
     Redirect,
     Reset,
     ResetAfter,
@@ -200,3 +202,16 @@ def test_an_account_says_who_it_is(
     assert (answer.account_id, answer.subdomain) == (account.account_id, "acme")
     assert answer.date
     assert answer.is_admin is True
+
+
+def test_a_small_answer_that_unpacks_to_a_huge_one_stays_packed(
+    client: KommoClient, kommo: StandInKommo, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kommo.faults.order(Packed(60_000_000, status=500))
+    monkeypatch.setattr(zlib, "decompressobj", _never)
+
+    assert refused(client, kommo, account).status == 500
+
+
+def _never(*_args: object) -> None:
+    raise AssertionError("it was unpacked")
