@@ -88,7 +88,7 @@ class Assistant:
                 )
         except openai.APIStatusError as error:
             raise _refusal(error) from None  # the SDK's text may quote what we sent
-        except (openai.OpenAIError, httpx2.HTTPError, OSError, ValueError) as error:
+        except (openai.OpenAIError, httpx2.HTTPError, OSError, ValueError, RecursionError) as error:
             raise AssistantError(
                 f"no answer from the AI ({type(error).__name__})", permanent=False
             ) from None
@@ -142,7 +142,7 @@ def _read(completion: ChatCompletion) -> Reply:
     try:
         text = completion.choices[0].message.content
         tokens = completion.usage.total_tokens if completion.usage else 0
-    except (AttributeError, IndexError, TypeError):
+    except (AttributeError, LookupError, TypeError):
         text, tokens = None, 0
     if not isinstance(text, str) or not text.strip():
         raise AssistantError("the AI's answer holds no text", permanent=False)

@@ -184,6 +184,8 @@ def test_a_silent_dripping_or_endless_server_is_left_at_the_deadline(
         '{"choices": [{"message": {"content": "  "}}]}',
         '{"choices": [{"message": {"content": ["x"]}}]}',
         '{"choices": "yes"}',
+        '{"choices": {}}',
+        "[" * 100_000,
         "not json at all",
     ],
 )
