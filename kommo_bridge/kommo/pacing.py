@@ -39,6 +39,13 @@ end
 return wait
 """
 
+# KEYS: a pause. ARGV: why, ms. Calls that were under way together bring answers that differ.
+PAUSE = """
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then
+  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+end
+"""
+
 
 class Pacer:
     """Books Kommo calls per account host."""
@@ -46,6 +53,7 @@ class Pacer:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._reserve = redis.register_script(RESERVE)
+        self._prolong = redis.register_script(PAUSE)
 
     def reserve(self, host: str) -> tuple[float, bool]:
         """Book the next free call to an account.
@@ -67,15 +75,13 @@ class Pacer:
         return milliseconds / 1000, milliseconds <= MAX_BOOKED_WAIT_SECONDS * 1000
 
     def pause(self, host: str, seconds: float) -> None:
-        """After a 429: nobody calls this account for that long."""
-        with self._redis.pipeline() as pipeline:
-            pipeline.set(self._pause(host), "429", px=max(1, int(seconds * 1000)))
-            pipeline.set(self._limited(host), "1", ex=BLOCK_MEMORY_SECONDS)
-            pipeline.execute()
+        """After a 429: nobody calls this account for that long, or longer if so it is already."""
+        self._redis.set(self._limited(host), "1", ex=BLOCK_MEMORY_SECONDS)
+        self._prolong(keys=[self._pause(host)], args=["429", max(1, int(seconds * 1000))])
 
     def pause_all(self, seconds: float) -> None:
         """After Kommo blocked our address: nobody calls any account for that long."""
-        self._redis.set(self._pause("*"), "403", px=max(1, int(seconds * 1000)))
+        self._prolong(keys=[self._pause("*")], args=["403", max(1, int(seconds * 1000))])
 
     def was_limited(self, host: str) -> bool:
         """Whether this account answered 429 within the last hour."""

@@ -77,3 +77,12 @@ def test_a_pause_holds_calls_back(redis: Redis, everybody: bool) -> None:
     assert not booked
     assert (pacer.reserve("beta.kommo.com")[0] > 29) is everybody
     assert pacer.was_limited(HOST) is not everybody
+
+
+def test_a_longer_pause_is_not_cut_short_by_the_answer_to_another_call(redis: Redis) -> None:
+    pacer = Pacer(redis)
+
+    pacer.pause(HOST, 30)
+    pacer.pause(HOST, 1)
+
+    assert pacer.reserve(HOST)[0] > 29
