@@ -62,7 +62,9 @@ redis.call('EXPIRE', KEYS[2], ARGV[11])
 redis.call('SADD', KEYS[6], ARGV[2])
 redis.call('SADD', KEYS[7], ARGV[3])
 if ARGV[12] ~= '' then redis.call('HSET', KEYS[12], ARGV[3], ARGV[12]) end
-local at_once = tonumber(ARGV[10]) * math.max(1, redis.call('SCARD', KEYS[11]))
+local workers = redis.call('SMEMBERS', KEYS[11])
+local alive = #workers > 0 and redis.call('EXISTS', unpack(workers)) or 0
+local at_once = tonumber(ARGV[10]) * math.max(1, alive)
 redis.call('HSET', KEYS[8], 'concurrency', at_once)
 redis.call('HSET', KEYS[2], 'rate_limit_concurrency', at_once)
 if redis.call('ZCARD', KEYS[10]) == 0 and redis.call('ZCARD', KEYS[9]) < at_once then

@@ -255,10 +255,10 @@ class ThreadWorker(BaseWorker):
     def _keep_leases(self) -> None:
         if not self.connection.exists(self.key):  # expired while Redis was away
             self.register_birth()
-        self.heartbeat(WORKER_TTL_SECONDS)
         self.set_state(WorkerStatus.IDLE)
         for running in list(self._running.values()):
             self.maintain_heartbeats(running.job, running.execution)
+        self.heartbeat(WORKER_TTL_SECONDS)  # last: RQ's own gives the worker a minute
 
     def _schedule(self, scheduler: RQScheduler) -> None:
         if scheduler.acquired_locks:

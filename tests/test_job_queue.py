@@ -186,12 +186,24 @@ class TestFairness:
         assert limit(redis).get_rate_limited_job_count() == 3
 
     def test_every_worker_makes_room(self, queue: JobQueue, redis: Redis) -> None:
-        redis.sadd(WORKERS_BY_QUEUE_KEY % QUEUE_NAME, "rq:worker:a", "rq:worker:b")
+        workers = ["rq:worker:a", "rq:worker:b"]
+        redis.sadd(WORKERS_BY_QUEUE_KEY % QUEUE_NAME, *workers)
+        for worker in workers:
+            redis.hset(worker, "state", "busy")
 
         for number in range(6):
             queue.enqueue(request(number))
 
         assert len(queued(redis)) == 4
+
+    def test_a_worker_that_died_makes_no_room(self, queue: JobQueue, redis: Redis) -> None:
+        """Else one integration could fill the spare threads of those that live."""
+        redis.sadd(WORKERS_BY_QUEUE_KEY % QUEUE_NAME, "rq:worker:died", "rq:worker:died-too")
+
+        for number in range(6):
+            queue.enqueue(request(number))
+
+        assert len(queued(redis)) == 2
 
     def test_another_integration_overtakes_what_is_held_back(
         self, queue: JobQueue, redis: Redis
