@@ -31,6 +31,11 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) 
 return 0
 """
 
+RENEW = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+"""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -66,6 +71,7 @@ class Answers:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._release = redis.register_script(RELEASE)
+        self._renew = redis.register_script(RENEW)
 
     def begin(self, request: WidgetRequest) -> Answer:
         """Load the record and count this attempt; a missing one is made anew."""
@@ -97,6 +103,10 @@ class Answers:
         token = uuid4().hex
         taken = self._redis.set(claim_key(job_id), token, nx=True, px=CLAIM_SECONDS * 1000)
         return token if taken else None
+
+    def renew(self, job_id: str, token: str) -> bool:
+        """Keep the right to send for another `CLAIM_SECONDS`; False when it is lost."""
+        return bool(self._renew(keys=[claim_key(job_id)], args=[token, CLAIM_SECONDS * 1000]))
 
     def release(self, job_id: str, token: str) -> None:
         """Give the right to send back, if it is still ours."""

@@ -70,7 +70,7 @@ class Delivery:
             before = self.answers.sending(request)
             if before.state == CONTINUED:
                 return None
-            return self._send(request, before, outcome, integration)
+            return self._send(request, before, outcome, integration, claim)
         finally:
             self.answers.release(request.job_id, claim)
 
@@ -98,7 +98,12 @@ class Delivery:
             raise KommoError("the return URL is not the account's own", permanent=True) from None
 
     def _send(
-        self, request: WidgetRequest, record: Answer, outcome: Outcome, integration: Integration
+        self,
+        request: WidgetRequest,
+        record: Answer,
+        outcome: Outcome,
+        integration: Integration,
+        claim: str,
     ) -> float | None:
         delivery = request.delivery or integration.delivery
         body = continuation(outcome.status, outcome.reply, delivery)
@@ -106,7 +111,7 @@ class Delivery:
             log_event(logger, "reply too long for show, sent in data alone", job=request.job_id)
         started = time.monotonic()
         try:
-            self._call(request, body, integration)
+            self._call(request, body, integration, claim)
         except KommoError as error:
             if not (error.status == HTTPStatus.NOT_FOUND and record.uncertain):
                 return self._after_error(request, record, integration, error)
@@ -122,7 +127,9 @@ class Delivery:
         )
         return None
 
-    def _call(self, request: WidgetRequest, body: Continuation, integration: Integration) -> None:
+    def _call(
+        self, request: WidgetRequest, body: Continuation, integration: Integration, claim: str
+    ) -> None:
         """One call, repeated at once only where a second one differs from the first."""
         token = integration.access_token
         try:
@@ -136,6 +143,8 @@ class Delivery:
             elif error.status != HTTPStatus.UNAUTHORIZED or stored == token:
                 raise
             self._keep_pace(integration)
+            if not self.answers.renew(request.job_id, claim):
+                raise KommoError("another worker sends", permanent=False, arrived=True) from None
             self.client.continue_salesbot(request.return_url, body, stored)
 
     def _keep_pace(self, integration: Integration) -> None:

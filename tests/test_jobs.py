@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from kommo_bridge.answers import CONTINUED, GIVEN_UP, OPEN_KEY, Answers, record_key
+from kommo_bridge.answers import CONTINUED, GIVEN_UP, OPEN_KEY, Answers, claim_key, record_key
 from kommo_bridge.errors import AssistantError, IntegrationError, KommoError
 from kommo_bridge.integrations import Integration
 from kommo_bridge.job_queue import JobQueue, work_queue
@@ -18,6 +18,7 @@ from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.settings import Settings
 from kommo_bridge.stand_ins.account import Account
 from kommo_bridge.stand_ins.ai import StandInAI, openai_error
+from kommo_bridge.stand_ins.exchange import Request
 from kommo_bridge.stand_ins.faults import Redirect, Reset, ResetAfter, Slow, Status
 from kommo_bridge.stand_ins.kommo import StandInKommo
 
@@ -554,7 +555,7 @@ def test_the_access_token_stays_when_a_job_names_a_host_that_is_not_the_accounts
     parts: Parts, ask: Ask, kommo: StandInKommo, account: Account
 ) -> None:
     """Somebody wrote to Redis, or `domain` or `KOMMO_EXTRA_HOSTS` changed since the request."""
-    strict = with_settings(parts, kommo_extra_hosts=frozenset())
+    strict = replace(parts, delivery=replace(parts.delivery, extra_hosts=frozenset()))
     request = ask()
 
     with pytest.raises(KommoError, match="not the account's own"):
@@ -562,3 +563,42 @@ def test_the_access_token_stays_when_a_job_names_a_host_that_is_not_the_accounts
 
     assert not kommo.calls(account)
     assert state_of(parts, request) == GIVEN_UP
+
+
+def test_a_second_call_in_the_same_run_renews_the_right_to_send(
+    parts: Parts, ask: Ask, kommo: StandInKommo, redis: Redis
+) -> None:
+    """Two slow calls together last longer than the right to send."""
+    request = ask(delivery="show")
+    left: list[int] = []
+
+    def when(_call: Request) -> bool:
+        left.append(redis.pttl(claim_key(request.job_id)))
+        redis.pexpire(claim_key(request.job_id), 3000)
+        return len(left) == 1
+
+    kommo.faults.order(Status(400), when=when, times=None)
+
+    assert answer(request, parts) is None
+
+    assert len(left) == 2
+    assert left[1] > 10_000
+
+
+def test_who_lost_the_right_to_send_makes_no_second_call(
+    parts: Parts, ask: Ask, kommo: StandInKommo, redis: Redis
+) -> None:
+    request = ask(delivery="show")
+
+    def when(_call: Request) -> bool:
+        redis.set(claim_key(request.job_id), "another worker's")
+        return True
+
+    kommo.faults.order(Status(400), when=when, times=None)
+
+    assert answer(request, parts)
+
+    record = parts.answers.find(request.job_id)
+    assert record
+    assert record.uncertain, "the other's call may have arrived"
+    assert redis.get(claim_key(request.job_id)) == b"another worker's"
