@@ -35,6 +35,8 @@ MAX_RETRIES = 10_000
 SWEEP_THREADS = 16
 # How long an answer rests that the sweep could not even begin.
 SWEEP_AGAIN_SECONDS = 30.0
+# An answer that took longer tells that its Kommo hangs: the pace alone costs two seconds at most.
+SWEEP_SLOW_SECONDS = 3.5
 
 logger = logging.getLogger(__name__)
 
@@ -106,19 +108,21 @@ def sweep(parts: Parts, now: float) -> int:
 
     Their jobs may wait in a long queue, be scheduled, failed, deleted, or have died unseen. What
     the record knows is enough: a kept reply is sent, and without one the fallback sentence.
-    Several at a time, so that one account whose Kommo hangs does not hold up the others.
+    Several at a time, and an account whose Kommo hangs is left for the next look, so that it does
+    not hold up the others.
     """
+    hanging: set[str] = set()
     due = parts.answers.due(now - SWEEP_MARGIN_SECONDS)
     if due:
         with ThreadPoolExecutor(SWEEP_THREADS, thread_name_prefix="sweep") as pool:
-            list(pool.map(lambda job_id: _sweep_or_postpone(job_id, parts, now), due))
+            list(pool.map(lambda job_id: _sweep_or_postpone(job_id, parts, now, hanging), due))
     return len(due)
 
 
-def _sweep_or_postpone(job_id: str, parts: Parts, now: float) -> None:
+def _sweep_or_postpone(job_id: str, parts: Parts, now: float, hanging: set[str]) -> None:
     """One that nobody foresaw, such as a record of another version, must not stop the others."""
     try:
-        _sweep_one(job_id, parts, now)
+        _sweep_one(job_id, parts, now, hanging)
     except RedisError:
         raise
     except Exception:
@@ -126,7 +130,7 @@ def _sweep_or_postpone(job_id: str, parts: Parts, now: float) -> None:
         parts.answers.postpone(job_id, now + SWEEP_AGAIN_SECONDS)
 
 
-def _sweep_one(job_id: str, parts: Parts, now: float) -> None:
+def _sweep_one(job_id: str, parts: Parts, now: float, hanging: set[str]) -> None:
     record = parts.answers.find(job_id)
     if record is None:
         parts.answers.forget(job_id)
@@ -136,13 +140,19 @@ def _sweep_one(job_id: str, parts: Parts, now: float) -> None:
         # job has, there is nothing to do before ours is over.
         parts.answers.postpone(job_id, now + _seconds_left(record.request, parts))
         return
+    if record.request.subdomain in hanging:
+        parts.answers.postpone(job_id, time.time())  # behind those that wait already
+        return
     log_event(logger, "overdue answer", level=logging.WARNING, job=job_id)
+    started = time.monotonic()
     try:
         answer(record.request, parts)
     except (PartnerError, IntegrationError) as error:
         log_event(
             logger, "overdue answer failed", level=logging.ERROR, job=job_id, error=str(error)
         )
+    if time.monotonic() - started > SWEEP_SLOW_SECONDS:
+        hanging.add(record.request.subdomain)
 
 
 @cache

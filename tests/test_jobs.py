@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from kommo_bridge import jobs
 from kommo_bridge.answers import CONTINUED, GIVEN_UP, OPEN_KEY, Answers, claim_key, record_key
 from kommo_bridge.errors import AssistantError, IntegrationError, KommoError
 from kommo_bridge.integrations import Integration
@@ -19,7 +20,7 @@ from kommo_bridge.settings import Settings
 from kommo_bridge.stand_ins.account import Account
 from kommo_bridge.stand_ins.ai import StandInAI, openai_error
 from kommo_bridge.stand_ins.exchange import Request
-from kommo_bridge.stand_ins.faults import Redirect, Reset, ResetAfter, Slow, Status
+from kommo_bridge.stand_ins.faults import Hang, Redirect, Reset, ResetAfter, Slow, Status
 from kommo_bridge.stand_ins.kommo import StandInKommo
 
 Ask = Callable[..., WidgetRequest]
@@ -602,3 +603,19 @@ def test_who_lost_the_right_to_send_makes_no_second_call(
     assert record
     assert record.uncertain, "the other's call may have arrived"
     assert redis.get(claim_key(request.job_id)) == b"another worker's"
+
+
+def test_the_sweep_leaves_the_rest_of_a_hanging_account_for_the_next_look(
+    parts: Parts, ask: Ask, kommo: StandInKommo, queue: JobQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "SWEEP_THREADS", 1)
+    monkeypatch.setattr(jobs, "SWEEP_SLOW_SECONDS", 0.3)
+    kommo.faults.order(Hang(0.6), times=None)
+    for _ in range(3):
+        queue.enqueue(ask(accepted_at=time.time() - 130))
+
+    started = time.monotonic()
+    assert sweep(parts, time.time()) == 3
+
+    assert time.monotonic() - started < 1.2
+    assert len(parts.answers.due(time.time())) == 2
