@@ -135,17 +135,20 @@ class Delivery:
         try:
             self.client.continue_salesbot(request.return_url, body, token)
         except KommoError as error:
-            stored = self.find_integration(request).access_token
             if error.status == HTTPStatus.BAD_REQUEST and body.shows:
                 codes = ",".join(error.codes)
                 log_event(logger, "handlers refused", job=request.job_id, codes=codes)
                 body = body.without_handlers()
-            elif error.status != HTTPStatus.UNAUTHORIZED or stored == token:
+            elif error.status == HTTPStatus.UNAUTHORIZED:
+                token = self.find_integration(request).access_token
+                if token == integration.access_token:
+                    raise
+            else:
                 raise
             self._keep_pace(integration)
             if not self.answers.renew(request.job_id, claim):
                 raise KommoError("another worker sends", permanent=False, arrived=True) from None
-            self.client.continue_salesbot(request.return_url, body, stored)
+            self.client.continue_salesbot(request.return_url, body, token)
 
     def _keep_pace(self, integration: Integration) -> None:
         """Wait for a second slot in the same run."""
