@@ -28,6 +28,7 @@ HOUSES = {
     "click": {"cli"},
     "rq": {"job_queue", "jobs", "thread_worker", "recovery", "ticked_timeout", "web"},
     "redis": {
+        "jobs",
         "job_queue",
         "doctor",
         "thread_worker",

@@ -139,13 +139,13 @@ def test_a_dripped_answer_outlives_every_timeout_per_read(
     server: Echo, client: requests.Session
 ) -> None:
     """Only a total deadline ends it: that is what the fault is for."""
-    server.faults.order(Drip(0.003))
+    server.faults.order(Drip(0.015))
 
     started = time.monotonic()
-    response = client.get(server.url, timeout=0.1)
+    response = client.get(server.url, timeout=1.0)
 
     assert response.json()["said"] == ""
-    assert time.monotonic() - started > 0.3
+    assert time.monotonic() - started > 1.0
 
 
 def test_the_head_of_a_dripped_answer_is_dripped_too(server: Echo) -> None:
