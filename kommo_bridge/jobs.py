@@ -202,7 +202,7 @@ def _find_outcome(
     try:
         reply = parts.assistant.reply(integration, request, seconds=left)
     except AssistantError as error:
-        return _after_ai_error(request, record, integration, error, left)
+        return _after_ai_error(request, record, integration, error, _seconds_left(request, parts))
     log_event(
         logger,
         "reply received",
@@ -228,9 +228,9 @@ def _after_ai_error(
         error=str(error),
         permanent=error.permanent,
     )
-    if error.permanent:
+    if error.permanent or left <= 0:
         return Outcome("fail", integration.fallback_text, str(error))
-    return min(error.retry_after_seconds or wait_after(record.attempts), max(left, 0.0))
+    return min(error.retry_after_seconds or wait_after(record.attempts), left)
 
 
 def _seconds_left(request: WidgetRequest, parts: Parts) -> float:

@@ -185,6 +185,32 @@ def test_a_wait_never_reaches_beyond_the_reply_deadline(
     assert wait <= 1
 
 
+def test_an_ai_that_is_silent_until_the_deadline_is_followed_by_the_fallback_at_once(
+    parts: Parts, ask: Ask, kommo: StandInKommo, ai: StandInAI
+) -> None:
+    ai.faults.order(Hang(), times=None)
+
+    with pytest.raises(AssistantError):
+        answer(ask(accepted_at=time.time() - 119), parts)
+
+    assert kommo.continuations[0].body["data"]["status"] == "fail"
+
+
+def test_a_wait_is_counted_from_now_and_not_from_before_the_ai_was_asked(
+    parts: Parts, ask: Ask, ai: StandInAI
+) -> None:
+    ai.faults.order(Hang(1), times=None)
+    accepted_at = time.time() - 112
+    request = ask(accepted_at=accepted_at)
+    for _ in range(6):
+        parts.answers.begin(request)  # so that the next wait would be a minute
+
+    wait = answer(request, parts)
+
+    assert wait is not None
+    assert time.time() + wait <= accepted_at + 120 + 0.1
+
+
 @pytest.mark.parametrize("message", ["", "  \n ", "{{message_text}}", "imagen", "🎤"])
 def test_without_text_the_customer_is_asked_to_write_and_the_ai_is_not(
     parts: Parts, ask: Ask, kommo: StandInKommo, ai: StandInAI, acme: Integration, message: str
