@@ -208,3 +208,33 @@ def test_missing_usage_is_no_trouble(assistant: Assistant, ai: StandInAI) -> Non
     ai.faults.order(Status(200, body, {"Content-Type": "application/json"}))
 
     assert assistant.reply(ACME, REQUEST, seconds=10) == Reply("Yes.", 0)
+
+
+def test_questions_of_several_integrations_share_a_warm_connection(
+    assistant: Assistant, ai: StandInAI
+) -> None:
+    for name in ("one", "two", "three"):
+        assistant.reply(replace(ACME, subdomain=name), REQUEST, seconds=10)
+
+    assert (ai.count, ai.connections) == (3, 1)
+
+
+def test_an_endless_answer_ends_at_its_size_long_before_the_deadline(
+    assistant: Assistant, ai: StandInAI
+) -> None:
+    ai.faults.order(Huge(), times=None)
+    started = time.monotonic()
+
+    assert not failure(assistant, seconds=60).permanent
+    assert time.monotonic() - started < 5
+
+
+def test_a_key_of_its_own_is_used_at_a_server_of_its_own_and_nowhere_else(
+    assistant: Assistant, ai: StandInAI
+) -> None:
+    with StandInAI(api_key="sk-stand-in") as own:
+        error = failure(assistant, ai_api_key="sk-own", ai_base_url=own.base_url)
+
+        assert error.permanent
+        assert "401" in str(error)
+        assert (own.answered, ai.count) == (0, 0)

@@ -33,11 +33,13 @@ class LocalServer(ABC):
     Attributes:
         faults: What the next requests must meet instead of an honest answer.
         errors: Exceptions of the stand-in itself; the client saw a 500.
+        connections: How many were accepted: fewer than requests when the client keeps them.
     """
 
     def __init__(self, *, port: int = 0) -> None:
         self.faults = FaultOrders()
         self.errors: list[BaseException] = []
+        self.connections = 0
         self._port = port
         self._stopping = threading.Event()
         self._http: _HttpServer | None = None
@@ -129,6 +131,7 @@ class _HttpServer(ThreadingHTTPServer):
         """Remember the connection, then serve it in a thread."""
         with self._lock:
             self._connections.add(request)
+            self.owner.connections += 1
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:

@@ -215,3 +215,38 @@ def test_a_small_answer_that_unpacks_to_a_huge_one_stays_packed(
 
 def _never(*_args: object) -> None:
     raise AssertionError("it was unpacked")
+
+
+def test_an_endless_answer_ends_at_its_size_long_before_the_deadline(
+    client: KommoClient, kommo: StandInKommo, account: Account
+) -> None:
+    kommo.faults.order(Huge())
+    started = time.monotonic()
+
+    assert refused(client, kommo, account).arrived
+    assert time.monotonic() - started < 2
+
+
+def test_calls_share_a_warm_connection_after_a_refusal_too(
+    client: KommoClient, kommo: StandInKommo, account: Account
+) -> None:
+    kommo.faults.order(Status(429))
+    refused(client, kommo, account)
+    for _ in range(3):
+        url = kommo.url + kommo.open_block(account).path
+        client.continue_salesbot(url, REPLY, account.access_token)
+
+    assert kommo.connections == 1
+
+
+def test_a_connection_that_kommo_closed_meanwhile_is_replaced(
+    client: KommoClient, kommo: StandInKommo, account: Account
+) -> None:
+    first, second = (kommo.url + kommo.open_block(account).path for _ in range(2))
+    client.continue_salesbot(first, REPLY, account.access_token)
+    kommo.stop()
+    kommo.start()
+
+    client.continue_salesbot(second, REPLY, account.access_token)
+
+    assert len(kommo.continuations) == 2
