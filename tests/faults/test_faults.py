@@ -11,14 +11,16 @@ from typing import Any
 
 import pytest
 from redis import Redis
+from rq.job import Job
+from rq.serializers import JSONSerializer
 
 from kommo_bridge.integrations import Integration, IntegrationStore
 from kommo_bridge.job_queue import CRASH_RETRIES, JobQueue, work_queue
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.settings import Settings
 from kommo_bridge.stand_ins.account import Account
-from kommo_bridge.stand_ins.ai import StandInAI
-from kommo_bridge.stand_ins.faults import Hang
+from kommo_bridge.stand_ins.ai import StandInAI, openai_error
+from kommo_bridge.stand_ins.faults import Hang, Status
 from kommo_bridge.stand_ins.kommo import Continuation, StandInKommo
 from kommo_bridge.stand_ins.processes import process_environ, run_bridge
 from kommo_bridge.stand_ins.redis_server import RedisServer
@@ -313,3 +315,41 @@ def test_the_hanging_ai_of_one_business_does_not_delay_the_answers_of_another(
         night.wait(block, 10)
 
         assert time.monotonic() - started < 5
+
+
+def test_redis_restarted_while_an_answer_waits_for_its_next_try_loses_it_not(
+    night: Night, flora: Account
+) -> None:
+    """And the reply that is kept is not paid for again."""
+    night.kommo.faults.order(Status(503), times=1)
+    night.start_worker()
+    block = night.queue_request(flora)
+    scheduled = work_queue(night.redis).scheduled_job_registry
+    _until(lambda: scheduled.get_job_count(cleanup=False) == 1)
+
+    night.redis_server.kill()
+    time.sleep(1)
+    night.redis_server.start()
+
+    assert night.wait(block, 20).body["data"]["status"] == "success"
+    assert night.ai.count == 1
+
+
+def test_a_job_that_failed_for_good_is_among_the_failed_ones_at_once(
+    night: Night, flora: Account
+) -> None:
+    night.ai.faults.order(openai_error(401, "invalid_api_key"), times=None)
+    night.start_worker()
+    block = night.queue_request(flora, "my secret wish")
+
+    assert night.wait(block, 10).body["data"]["status"] == "fail"
+
+    failed = work_queue(night.redis).failed_job_registry
+    _until(lambda: failed.get_job_count(cleanup=False) == 1, 2)
+    [job] = [Job.fetch(one, night.redis, JSONSerializer) for one in failed.get_job_ids()]
+    assert job.retries_left == 0
+    result = job.latest_result()
+    assert result
+    assert "invalid_api_key" in str(result.exc_string)
+    assert "my secret wish" not in str(result.exc_string)
+    assert "my secret wish" not in night.worker_log.read_text()
