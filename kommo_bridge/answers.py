@@ -39,11 +39,18 @@ return redis.call('PEXPIRE', KEYS[1], ARGV[2])
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the Salesbot is to be continued with. `error` tells the operator why it is `fail`."""
+    """What the Salesbot is to be continued with.
+
+    Attributes:
+        status, reply: The exit, and the text for the customer.
+        error: Tells the operator why it is `fail`.
+        silent: Nothing is to be shown: another answer carries the reply, or a human does.
+    """
 
     status: Status
     reply: str
     error: str = ""
+    silent: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,6 +104,15 @@ class Answers:
             pipeline.hget(key, "outcome")
             _, kept = pipeline.execute()
         return _outcome(kept) or outcome
+
+    def replace_outcome(self, job_id: str, outcome: Outcome) -> Outcome:
+        """Change one's mind before anything was sent; only who holds the claim may."""
+        self._redis.hset(record_key(job_id), "outcome", json.dumps(asdict(outcome)))
+        return outcome
+
+    def not_an_attempt(self, job_id: str) -> None:
+        """It only had to wait for its turn: the waits after failures do not grow by that."""
+        self._redis.hincrby(record_key(job_id), "attempts", -1)
 
     def claim(self, job_id: str) -> str | None:
         """Take the right to send for `CLAIM_SECONDS`; None while another worker has it."""

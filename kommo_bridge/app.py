@@ -5,6 +5,8 @@ import logging
 
 from flask import Flask
 
+from kommo_bridge.cli.chat import chat_command
+from kommo_bridge.cli.conversations import conversations_group, usage_command
 from kommo_bridge.cli.integrations import integrations_group
 from kommo_bridge.cli.token import token_group
 from kommo_bridge.cli.widget import widget
@@ -47,6 +49,9 @@ def create_app(settings: Settings) -> Flask:
     app.register_blueprint(health(integrations, redis))
     register_error_handlers(app)
     app.cli.add_command(integrations_group(integrations))
+    app.cli.add_command(conversations_group(integrations, redis))
+    app.cli.add_command(usage_command(integrations, redis))
+    app.cli.add_command(chat_command(integrations))
     app.cli.add_command(token_group(integrations))
     app.cli.add_command(widget)
     return app

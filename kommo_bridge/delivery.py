@@ -7,6 +7,7 @@ arrived. A wait is returned to the caller, who asks RQ for it: no thread sleeps 
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -48,9 +49,20 @@ class Delivery:
     extra_hosts: frozenset[str]
 
     def deliver(
-        self, request: WidgetRequest, outcome: Outcome, integration: Integration
+        self,
+        request: WidgetRequest,
+        outcome: Outcome,
+        integration: Integration,
+        *,
+        last_look: Callable[[Outcome], Outcome] = lambda outcome: outcome,
+        continued: Callable[[Outcome], None] = lambda _: None,
     ) -> float | None:
         """Send the outcome, never from two workers at a time.
+
+        Args:
+            request, outcome, integration: Who waits, for what, and how it is sent.
+            last_look: Asked right before a first call leaves: what is to be sent after all.
+            continued: Told once Kommo has accepted it, before the answer counts as done.
 
         Returns:
             None when the Salesbot is continued, else the seconds after which to call again.
@@ -67,10 +79,19 @@ class Delivery:
             return self._later(request, CLAIM_SECONDS / 5)
         try:
             time.sleep(wait)
-            before = self.answers.sending(request)
-            if before.state == CONTINUED:
+            record = self.answers.find(request.job_id)
+            if record and record.state == CONTINUED:
                 return None
-            return self._send(request, before, outcome, integration, claim)
+            if record and record.outcome:  # another worker may have changed it meanwhile
+                outcome = record.outcome
+            if not (record and record.uncertain):
+                outcome = last_look(outcome)
+            before = self.answers.sending(request)
+            later = self._send(request, before, outcome, integration, claim)
+            if later is None:
+                continued(outcome)
+                self.answers.close(request.job_id, CONTINUED)
+            return later
         finally:
             self.answers.release(request.job_id, claim)
 
@@ -107,7 +128,9 @@ class Delivery:
     ) -> float | None:
         delivery = request.delivery or integration.delivery
         body = continuation(outcome.status, outcome.reply, delivery)
-        if delivery == "show" and not body.shows:
+        if outcome.silent:
+            body = body.without_handlers()
+        elif delivery == "show" and not body.shows:
             log_event(logger, "reply too long for show, sent in data alone", job=request.job_id)
         started = time.monotonic()
         try:
@@ -116,7 +139,6 @@ class Delivery:
             if not (error.status == HTTPStatus.NOT_FOUND and record.uncertain):
                 return self._after_error(request, record, integration, error)
             # An earlier call got no answer and nobody waits any more: it had arrived.
-        self.answers.close(request.job_id, CONTINUED)
         log_event(
             logger,
             "salesbot continued",

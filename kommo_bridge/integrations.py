@@ -7,6 +7,8 @@ connection of its own.
 """
 
 import base64
+import json
+import math
 import re
 import sqlite3
 import threading
@@ -24,9 +26,13 @@ from sqlite_utils import Database, Migrations
 from sqlite_utils.db import NotFoundError
 
 from kommo_bridge.errors import IntegrationError, SettingsError
+from kommo_bridge.sentences import FALLBACK_TEXT, HANDOFF_TEXT, NO_TEXT_TEXT, is_sentence
 
 TABLE = "integrations"
 KEY = ("integration_id", "subdomain")
+BOOLEANS = ("enabled", "handoff_tool")
+CAPS = ("replies_per_hour", "replies_per_day", "tokens_per_day", "tokens_per_month")
+SENTENCES = ("fallback_text", "no_text_text", "handoff_text")
 SECRETS = ("secret_key", "previous_secret_key", "access_token", "ai_api_key")
 MAX_ACCOUNT_ID = 2**63 - 1  # the largest number that SQLite holds
 DOMAINS = ("kommo.com", "amocrm.com", "amocrm.ru")
@@ -63,6 +69,22 @@ def m001_create_integrations(db: Database) -> None:
     db.table(TABLE).create(columns, pk=KEY, not_null=set(KEY))
 
 
+@migrations()
+def m002_add_conversations(db: Database) -> None:
+    """Memory, bursts, hand-over and caps."""
+    table = db.table(TABLE)
+    numbers = {
+        "history_days": 30, "burst_seconds": 2.0, "handoff_hours": 12.0, "handoff_tool": 1,
+        "replies_per_hour": 30, "replies_per_day": 0, "tokens_per_day": 0, "tokens_per_month": 0,
+    }  # fmt: skip
+    for name, value in numbers.items():
+        table.add_column(name, type(value), not_null_default=value)
+    for name, text in {
+        "handoff_text": HANDOFF_TEXT, "handoff_phrases": "", "pause_tag": ""
+    }.items():  # fmt: skip
+        table.add_column(name, str, not_null_default=text)
+
+
 @dataclass(frozen=True)
 class Integration:
     """One integration in one account, and how its customers are answered.
@@ -75,8 +97,17 @@ class Integration:
         access_token: The long-lived token that continues the Salesbot.
         instructions: What the assistant is told about the business.
         model, temperature: None takes `OPENAI_MODEL` and the model's own default.
-        history: How many turns of a conversation are remembered.
-        fallback_text, no_text_text: Sent when the AI failed; when there was no text to answer.
+        history, history_days: How many turns of a conversation are remembered, for how long.
+        fallback_text, no_text_text, handoff_text: Sent when the AI failed; when there was no text
+            to answer; when a human takes over. Plain text, or a JSON object of texts by language
+            (`sentences`).
+        burst_seconds: How long to wait for more of the customer's messages before answering.
+        handoff_hours: How long the assistant is silent after a hand-over.
+        handoff_phrases: Lines; one of them in a message or a reply hands over.
+        handoff_tool: Whether the AI is offered a tool to hand over.
+        pause_tag: A tag of the lead that silences the assistant.
+        replies_per_hour: The most in one conversation; 0 for no limit, as in the three below.
+        replies_per_day, tokens_per_day, tokens_per_month: The most of the whole integration.
         delivery: `json` or `show`, for requests that do not say.
         ai_api_key, ai_base_url: An AI of the integration's own.
     """
@@ -93,10 +124,19 @@ class Integration:
     model: str | None = None
     temperature: float | None = None
     history: int = 20
-    fallback_text: str = (
-        "Sorry, I cannot answer right now. A colleague will get back to you as soon as possible."
-    )
-    no_text_text: str = "I can only read text so far. Could you please write it to me?"
+    history_days: int = 30
+    fallback_text: str = FALLBACK_TEXT
+    no_text_text: str = NO_TEXT_TEXT
+    handoff_text: str = HANDOFF_TEXT
+    burst_seconds: float = 2.0
+    handoff_hours: float = 12.0
+    handoff_phrases: str = ""
+    handoff_tool: bool = True
+    pause_tag: str = ""
+    replies_per_hour: int = 30
+    replies_per_day: int = 0
+    tokens_per_day: int = 0
+    tokens_per_month: int = 0
     delivery: str = "json"
     ai_api_key: str = field(default="", repr=False)
     ai_base_url: str | None = None
@@ -303,7 +343,7 @@ class IntegrationStore:
         known = {item.name: row[item.name] for item in fields(Integration) if item.name in row}
         for name in SECRETS:
             known[name] = self._decrypt(known[name])
-        return Integration(**{**known, "enabled": bool(known["enabled"])})
+        return Integration(**{**known, **{name: bool(known[name]) for name in BOOLEANS}})
 
     def _decrypt(self, text: str) -> str:
         try:
@@ -367,9 +407,21 @@ RULES: tuple[tuple[Callable[[Integration], bool], str], ...] = (
         "temperature must be a number from 0 to 2",
     ),
     (lambda it: 0 <= it.history <= 200, "history must be a whole number from 0 to 200"),  # noqa: PLR2004
+    (lambda it: 1 <= it.history_days <= 365, "history_days must be a number from 1 to 365"),  # noqa: PLR2004
+    (lambda it: 0 <= it.burst_seconds <= 10, "burst_seconds must be a number from 0 to 10"),  # noqa: PLR2004
     (
-        lambda it: bool(it.fallback_text.strip() and it.no_text_text.strip()),
-        "fallback_text and no_text_text must not be empty",
+        lambda it: 0 < it.handoff_hours <= 720,  # noqa: PLR2004
+        "handoff_hours must be a number above 0, at most 720",
+    ),
+    (
+        lambda it: all(0 <= getattr(it, name) <= MAX_ACCOUNT_ID for name in CAPS),
+        "replies_per_hour, replies_per_day, tokens_per_day and tokens_per_month must be whole "
+        "numbers; 0 means no limit",
+    ),
+    (
+        lambda it: all(is_sentence(getattr(it, name)) for name in SENTENCES),
+        "fallback_text, no_text_text and handoff_text must not be empty: a text, or a JSON object "
+        'of texts by language such as {"en": "...", "es": "..."}',
     ),
     (
         lambda it: it.account_id is None or 0 < it.account_id <= MAX_ACCOUNT_ID,
@@ -390,12 +442,14 @@ def _typed(name: str, value: Any) -> Any:
     try:
         if value in (None, "") and name in ("account_id", "temperature", *TEXT_OR_NONE):
             return None
-        if name == "enabled":
-            return _boolean(value)
-        if name in ("account_id", "history"):
+        if name in BOOLEANS:
+            return _boolean(name, value)
+        if name in ("account_id", "history", "history_days", *CAPS):
             return _whole_number(value)
-        if name == "temperature":
-            return float(value)
+        if name in ("temperature", "burst_seconds", "handoff_hours"):
+            return _finite(value)
+        if name in SENTENCES and isinstance(value, dict):
+            return json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError, OverflowError):
         raise IntegrationError(f"{name} must be a number") from None
     if not isinstance(value, str):
@@ -409,10 +463,17 @@ def _whole_number(value: Any) -> int:
     return int(value)
 
 
-def _boolean(value: Any) -> bool:
+def _finite(value: Any) -> float:
+    number = float(value)
+    if isinstance(value, bool) or not math.isfinite(number):
+        raise TypeError
+    return number
+
+
+def _boolean(name: str, value: Any) -> bool:
     known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
     if str(value).lower() not in known:
-        raise IntegrationError("enabled must be true or false")
+        raise IntegrationError(f"{name} must be true or false")
     return known[str(value).lower()]
 
 

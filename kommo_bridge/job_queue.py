@@ -21,11 +21,13 @@ from rq.utils import now
 from rq.worker_registration import WORKERS_BY_QUEUE_KEY, get_keys
 
 from kommo_bridge.answers import OPEN_KEY, kept_seconds, record_key, request_text
+from kommo_bridge.conversations import conversation_name, texts_key
 from kommo_bridge.errors import QueueUnavailable, RateLimited
 from kommo_bridge.integrations import Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.redis_client import PREFIX
 from kommo_bridge.settings import Settings
+from kommo_bridge.turns import MAX_TEXTS, TEXTS_KEPT_SECONDS, text_value
 
 QUEUE_NAME = "kommo"
 FUNCTION = "kommo_bridge.jobs.answer_widget_request"
@@ -41,10 +43,11 @@ WIDGET_VERSIONS_KEY = f"{PREFIX}widget_versions"
 MAX_VERSION_CHARACTERS = 40
 
 # KEYS: record, job, queue, open answers, rate counter, RQ's set of queues, RQ's set of limits,
-#       limit, jobs let in, jobs held back, workers of the queue, versions of the widgets
+#       limit, jobs let in, jobs held back, workers of the queue, versions of the widgets,
+#       texts of the conversation
 # ARGV: id, queue key name, limit key name, now, sweep time, kept seconds, request of the record,
 #       rate count, rate window, answers at once per worker, job ttl, version of the widget,
-#       then the job's fields
+#       text, most texts, their lifetime, then the job's fields
 # Returns {"repeat"}, {"limited", seconds} or {"queued"}.
 ENQUEUE = """
 local id = ARGV[1]
@@ -57,11 +60,17 @@ end
 redis.call('HSET', KEYS[1], 'request', ARGV[7])
 redis.call('EXPIRE', KEYS[1], ARGV[6])
 redis.call('ZADD', KEYS[4], ARGV[5], id)
-redis.call('HSET', KEYS[2], unpack(ARGV, 13))
+redis.call('HSET', KEYS[2], unpack(ARGV, 16))
 redis.call('EXPIRE', KEYS[2], ARGV[11])
 redis.call('SADD', KEYS[6], ARGV[2])
 redis.call('SADD', KEYS[7], ARGV[3])
 if ARGV[12] ~= '' then redis.call('HSET', KEYS[12], ARGV[3], ARGV[12]) end
+if redis.call('HLEN', KEYS[13]) < tonumber(ARGV[14]) then
+  local time = redis.call('TIME')
+  local number = string.format('%.0f', time[1] * 1000000 + time[2])
+  redis.call('HSET', KEYS[13], id, number .. '|' .. ARGV[13])
+  redis.call('EXPIRE', KEYS[13], ARGV[15])
+end
 local workers = redis.call('SMEMBERS', KEYS[11])
 local alive = #workers > 0 and redis.call('EXISTS', unpack(workers)) or 0
 local at_once = tonumber(ARGV[10]) * math.max(1, alive)
@@ -150,6 +159,7 @@ class JobQueue:
             limit.rate_limited_key,
             WORKERS_BY_QUEUE_KEY % QUEUE_NAME,
             WIDGET_VERSIONS_KEY,
+            texts_key(conversation_name(request)),
         ]
 
     def _args(self, request: WidgetRequest, job: Job) -> list[Any]:
@@ -171,6 +181,9 @@ class JobQueue:
             settings.worker_concurrency,
             JOB_TTL_SECONDS,
             request.widget_version[:MAX_VERSION_CHARACTERS],
+            text_value(request),
+            MAX_TEXTS,
+            TEXTS_KEPT_SECONDS,
             *fields,
         ]
 

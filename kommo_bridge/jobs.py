@@ -8,6 +8,7 @@ A planned wait is told to RQ, which schedules the job anew, so that no thread sl
 
 import logging
 import os
+import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -18,18 +19,25 @@ from typing import Any
 from redis.exceptions import RedisError
 from rq import Retry, get_current_job
 
-from kommo_bridge.answers import CONTINUED, Answer, Answers, Outcome
+from kommo_bridge.answers import CONTINUED, Answers, Outcome
 from kommo_bridge.assistant import Assistant
-from kommo_bridge.delivery import SWEEP_MARGIN_SECONDS, Delivery, wait_after
+from kommo_bridge.conversations import Conversations
+from kommo_bridge.delivery import SWEEP_MARGIN_SECONDS, Delivery
 from kommo_bridge.errors import AssistantError, IntegrationError, PartnerError
 from kommo_bridge.integrations import Integration, IntegrationStore
 from kommo_bridge.kommo.client import KommoClient
 from kommo_bridge.kommo.pacing import Pacer
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.logs import log_event
+from kommo_bridge.outcomes import Outcomes
+from kommo_bridge.pause_tags import PauseTags
 from kommo_bridge.redis_client import connect
 from kommo_bridge.settings import Settings
+from kommo_bridge.turns import Turns
+from kommo_bridge.usage import Usage
 
+# Waits of a classical worker that are slept through: a burst, or another one's turn.
+SLEPT_SECONDS = 10.0
 # RQ wants a bound for the retries a job asks for; the deadlines of `answer` come first.
 MAX_RETRIES = 10_000
 SWEEP_THREADS = 16
@@ -49,6 +57,7 @@ class Parts:
     integrations: IntegrationStore
     answers: Answers
     assistant: Assistant
+    outcomes: Outcomes
     delivery: Delivery
 
     def close(self) -> None:
@@ -67,6 +76,9 @@ def answer_widget_request(payload: Mapping[str, Any]) -> Retry | None:
     request = WidgetRequest.from_job(payload)
     try:
         seconds = answer(request, process_parts())
+        while seconds is not None and seconds <= SLEPT_SECONDS and _has_process_of_its_own():
+            time.sleep(seconds)
+            seconds = answer(request, process_parts())
     except (PartnerError, IntegrationError):
         if job := get_current_job():
             job.retries_left = 0  # final: RQ has no rule per kind of error
@@ -85,22 +97,41 @@ def answer(request: WidgetRequest, parts: Parts) -> float | None:
         KommoError: The Salesbot cannot be continued any more.
         IntegrationError: The integration was removed, and its access token with it.
     """
+    outcomes = parts.outcomes
     record = parts.answers.begin(request)
     if record.state == CONTINUED:
         log_event(logger, "already continued", job=request.job_id)
         return None
     integration = parts.delivery.find_integration(request)
     if record.outcome is None:
-        found = _find_outcome(request, record, integration, parts)
+        found = outcomes.find(request, record, integration)
         if not isinstance(found, Outcome):
             return found
         outcome = parts.answers.keep_outcome(request.job_id, found)
     else:
         outcome = record.outcome
-    wait = parts.delivery.deliver(request, outcome, integration)
+    wait = parts.delivery.deliver(
+        request,
+        outcome,
+        integration,
+        last_look=outcomes.last_look(request, integration),
+        continued=outcomes.continued(request, integration),
+    )
     if wait is None and outcome.error:
         raise AssistantError(f"continued with fail: {outcome.error}", permanent=True)
     return wait
+
+
+def talk(request: WidgetRequest, integration: Integration, parts: Parts) -> Outcome:
+    """What `answer` would continue a Salesbot with, for somebody who waits at the terminal."""
+    record = parts.answers.begin(request)
+    found = parts.outcomes.find(request, record, integration)
+    while not isinstance(found, Outcome):
+        time.sleep(found)
+        found = parts.outcomes.find(request, parts.answers.begin(request), integration)
+    parts.outcomes.continued(request, integration)(found)
+    parts.answers.close(request.job_id, CONTINUED)
+    return found
 
 
 def sweep(parts: Parts, now: float) -> int:
@@ -135,10 +166,11 @@ def _sweep_one(job_id: str, parts: Parts, now: float, hanging: set[str]) -> None
     if record is None:
         parts.answers.forget(job_id)
         return
-    if record.outcome is None and _seconds_left(record.request, parts) > 0:
+    left = parts.outcomes.seconds_left(record.request)
+    if record.outcome is None and left > 0:
         # Queued under a shorter deadline than ours. Without the customer's words, which only the
         # job has, there is nothing to do before ours is over.
-        parts.answers.postpone(job_id, now + _seconds_left(record.request, parts))
+        parts.answers.postpone(job_id, now + left)
         return
     if record.request.subdomain in hanging:
         parts.answers.postpone(job_id, time.time())  # behind those that wait already
@@ -155,6 +187,11 @@ def _sweep_one(job_id: str, parts: Parts, now: float, hanging: set[str]) -> None
         hanging.add(record.request.subdomain)
 
 
+def _has_process_of_its_own() -> bool:
+    """True in RQ's own workers, which may run without a scheduler; ours runs jobs in threads."""
+    return threading.current_thread() is threading.main_thread()
+
+
 @cache
 def process_parts() -> Parts:
     """The parts of this process, built at its first job."""
@@ -165,74 +202,28 @@ def build_parts(settings: Settings) -> Parts:
     """Build the real parts from the settings."""
     redis = connect(settings.redis_url)
     integrations = IntegrationStore(settings.database_path, settings.secret_key)
-    answers = Answers(redis)
-    return Parts(
-        settings=settings,
+    answers, client, pacer = Answers(redis), KommoClient(), Pacer(redis)
+    assistant = Assistant(
+        api_key=settings.openai_api_key,
+        base_url=settings.openai_base_url,
+        model=settings.openai_model,
+        timeout_seconds=settings.ai_timeout_seconds,
+    )
+    outcomes = Outcomes(
+        reply_deadline_seconds=settings.reply_deadline_seconds,
+        answers=answers,
+        assistant=assistant,
+        conversations=Conversations(redis),
+        turns=Turns(redis, answers),
+        usage=Usage(redis),
+        pause_tags=PauseTags(redis, client, pacer, settings.kommo_extra_hosts),
+    )
+    delivery = Delivery(
         integrations=integrations,
         answers=answers,
-        assistant=Assistant(
-            api_key=settings.openai_api_key,
-            base_url=settings.openai_base_url,
-            model=settings.openai_model,
-            timeout_seconds=settings.ai_timeout_seconds,
-        ),
-        delivery=Delivery(
-            integrations=integrations,
-            answers=answers,
-            client=KommoClient(),
-            pacer=Pacer(redis),
-            continue_deadline_seconds=settings.continue_deadline_seconds,
-            extra_hosts=settings.kommo_extra_hosts,
-        ),
+        client=client,
+        pacer=pacer,
+        continue_deadline_seconds=settings.continue_deadline_seconds,
+        extra_hosts=settings.kommo_extra_hosts,
     )
-
-
-def _find_outcome(
-    request: WidgetRequest, record: Answer, integration: Integration, parts: Parts
-) -> Outcome | float:
-    """What to continue with, or the seconds until it makes sense to ask the AI again."""
-    left = _seconds_left(request, parts)
-    if left <= 0:
-        return Outcome("fail", integration.fallback_text, "no reply before the deadline")
-    if not integration.enabled:
-        return Outcome("fail", integration.fallback_text)
-    if not request.has_text:
-        return Outcome("success", integration.no_text_text)
-    started = time.monotonic()
-    try:
-        reply = parts.assistant.reply(integration, request, seconds=left)
-    except AssistantError as error:
-        return _after_ai_error(request, record, integration, error, _seconds_left(request, parts))
-    log_event(
-        logger,
-        "reply received",
-        job=request.job_id,
-        milliseconds=round((time.monotonic() - started) * 1000),
-        tokens=reply.tokens,
-    )
-    return Outcome("success", reply.text)
-
-
-def _after_ai_error(
-    request: WidgetRequest,
-    record: Answer,
-    integration: Integration,
-    error: AssistantError,
-    left: float,
-) -> Outcome | float:
-    log_event(
-        logger,
-        "AI failed",
-        level=logging.WARNING,
-        job=request.job_id,
-        error=str(error),
-        permanent=error.permanent,
-    )
-    if error.permanent or left <= 0:
-        return Outcome("fail", integration.fallback_text, str(error))
-    return min(error.retry_after_seconds or wait_after(record.attempts), left)
-
-
-def _seconds_left(request: WidgetRequest, parts: Parts) -> float:
-    """The time until the reply deadline."""
-    return request.accepted_at + parts.settings.reply_deadline_seconds - time.time()
+    return Parts(settings, integrations, answers, assistant, outcomes, delivery)

@@ -4,7 +4,8 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from redis import Redis
 
 from kommo_bridge.integrations import Integration, IntegrationStore
 from kommo_bridge.jobs import Parts, build_parts
+from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.settings import Settings
 from kommo_bridge.stand_ins.account import Account, sign_bot_token
 from kommo_bridge.stand_ins.ai import StandInAI
@@ -38,6 +40,9 @@ hypothesis_settings.load_profile("bridge")
 
 SECRET_KEY = secrets.token_hex(32)
 INTEGRATION_ID = "0b01c2d3-0000-4000-8000-00000000456c"
+
+
+Ask = Callable[..., WidgetRequest]
 
 
 @dataclass(frozen=True)
@@ -131,6 +136,33 @@ def settings(
 
 
 @pytest.fixture
+def ask(kommo: StandInKommo, account: Account) -> Ask:
+    """A widget request of a Salesbot that waits in the stand-in."""
+
+    def make(message: str = "Do you deliver?", **fields: Any) -> WidgetRequest:
+        block = kommo.open_block(account, delivery=fields.get("delivery", "json"))
+        values: dict[str, Any] = {
+            "integration_id": account.integration_id,
+            "account_id": account.account_id,
+            "subdomain": account.subdomain,
+            "entity_type": "2",
+            "entity_id": 7,
+            "return_url": kommo.url + block.path,
+            "message": message,
+            "delivery": "json",
+            "contact_name": "Ana",
+            "origin": "waba",
+            "chat_id": "",
+            "widget_version": "",
+            "expires_at": time.time() + 600,
+            "accepted_at": time.time(),
+        }
+        return WidgetRequest(**{**values, **fields})
+
+    return make
+
+
+@pytest.fixture
 def store(settings: Settings) -> IntegrationStore:
     """An empty integration store."""
     store = IntegrationStore(settings.database_path, settings.secret_key)
@@ -147,6 +179,7 @@ def acme(store: IntegrationStore, account: Account) -> Integration:
         account_id=account.account_id,
         secret_key=account.secret_key,
         access_token=account.access_token,
+        burst_seconds=0,  # only the tests of bursts wait for more of a customer's messages
     )
     store.add(integration)
     return integration

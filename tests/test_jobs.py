@@ -2,11 +2,11 @@
 
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from conftest import Ask
 from redis import Redis
 
 from kommo_bridge import jobs
@@ -22,35 +22,6 @@ from kommo_bridge.stand_ins.ai import StandInAI, openai_error
 from kommo_bridge.stand_ins.exchange import Request
 from kommo_bridge.stand_ins.faults import Hang, Redirect, Reset, ResetAfter, Slow, Status
 from kommo_bridge.stand_ins.kommo import StandInKommo
-
-Ask = Callable[..., WidgetRequest]
-
-
-@pytest.fixture
-def ask(kommo: StandInKommo, account: Account) -> Ask:
-    """A widget request of a Salesbot that waits in the stand-in."""
-
-    def make(message: str = "Do you deliver?", **fields: Any) -> WidgetRequest:
-        block = kommo.open_block(account, delivery=fields.get("delivery", "json"))
-        values: dict[str, Any] = {
-            "integration_id": account.integration_id,
-            "account_id": account.account_id,
-            "subdomain": account.subdomain,
-            "entity_type": "2",
-            "entity_id": 7,
-            "return_url": kommo.url + block.path,
-            "message": message,
-            "delivery": "json",
-            "contact_name": "Ana",
-            "origin": "waba",
-            "chat_id": "",
-            "widget_version": "",
-            "expires_at": time.time() + 600,
-            "accepted_at": time.time(),
-        }
-        return WidgetRequest(**{**values, **fields})
-
-    return make
 
 
 def with_settings(parts: Parts, **changes: Any) -> Parts:

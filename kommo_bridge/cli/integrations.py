@@ -2,8 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,9 @@ import click
 from flask import current_app
 from flask.cli import AppGroup
 
+from kommo_bridge.cli.tables import table, told
 from kommo_bridge.cli.token import mint_token
-from kommo_bridge.errors import BridgeError, IntegrationError
+from kommo_bridge.errors import IntegrationError
 from kommo_bridge.integrations import DOMAINS, SECRETS, Integration, IntegrationStore, from_mapping
 
 NAMES = ", ".join(item.name for item in fields(Integration))
@@ -38,23 +38,23 @@ def _reading_commands(group: AppGroup, store: IntegrationStore) -> None:
     @group.command("list")
     def list_() -> None:
         """List all integrations, one a line."""
-        with _told():
+        with told():
             rows = [_list_row(item) for item in store.all()]
         if not rows:
             click.echo("No integrations yet. Add one with `flask integrations add --help`.")
             return
         header = ("SUBDOMAIN", "INTEGRATION ID", "ACCOUNT", "DOMAIN", "NAME", "STATE")
-        for line in _table([header, *rows]):
+        for line in table([header, *rows]):
             click.echo(line)
 
     @group.command("show")
     @click.argument("name")
     def show(name: str) -> None:
         """Show one integration. Secrets are shown by their last four characters only."""
-        with _told():
+        with told():
             integration = store.get(name)
         rows = [(key, _shown(key, value)) for key, value in asdict(integration).items()]
-        for line in _table(rows):
+        for line in table(rows):
             click.echo(line)
 
 
@@ -66,7 +66,7 @@ def _check_command(group: AppGroup, store: IntegrationStore) -> None:
         # Here, not above: the web process, which loads these commands, has no use for the AI.
         from kommo_bridge.doctor import examine  # noqa: PLC0415
 
-        with _told():
+        with told():
             integration = store.get(name)
         settings = current_app.config["KOMMO_BRIDGE_SETTINGS"]
         faults = 0
@@ -110,7 +110,7 @@ def _adding_commands(group: AppGroup, store: IntegrationStore) -> None:
         values = {key: value for key, value in given.items() if value is not None}
         if instructions_file:
             values["instructions"] = _read_text(instructions_file)
-        with _told():
+        with told():
             integration = from_mapping(values)
             store.add(integration)
         click.echo(f"Added {integration.host}. Next: flask integrations show {_name(integration)}")
@@ -121,7 +121,7 @@ def _changing_commands(group: AppGroup, store: IntegrationStore) -> None:
     @click.argument("name")
     @click.argument("changes", nargs=-1, required=True, metavar="KEY=VALUE ...")
     def set_(name: str, changes: tuple[str, ...]) -> None:
-        with _told():
+        with told():
             integration = store.get(name)
             changed = _changed(integration, changes)
             store.rename(integration, changed)
@@ -144,7 +144,7 @@ def _changing_commands(group: AppGroup, store: IntegrationStore) -> None:
     @click.option("--yes", is_flag=True, help="Do not ask.")
     def remove(name: str, *, yes: bool) -> None:
         """Forget one integration and its secrets."""
-        with _told():
+        with told():
             integration = store.get(name)
             if not yes:
                 click.confirm(f"Remove {integration.host} and its secrets?", abort=True)
@@ -157,7 +157,7 @@ def _file_commands(group: AppGroup, store: IntegrationStore) -> None:
     @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
     def import_(file: str) -> None:
         """Add or update integrations from a JSON list, as `export` prints it. All or nothing."""
-        with _told():
+        with told():
             count = store.fill(_read_list(file))
         click.echo(f"Imported {count} integration{'' if count == 1 else 's'}.")
 
@@ -165,22 +165,13 @@ def _file_commands(group: AppGroup, store: IntegrationStore) -> None:
     @click.option("--with-secrets", is_flag=True, help="Secrets too, in plain text.")
     def export(*, with_secrets: bool) -> None:
         """Print all integrations as JSON. Secrets only when asked for."""
-        with _told():
+        with told():
             items = [_exported(item, with_secrets=with_secrets) for item in store.all()]
         click.echo(json.dumps(items, indent=2, ensure_ascii=False))
 
 
-@contextmanager
-def _told() -> Iterator[None]:
-    """Tell an error of ours in one line, without a traceback, with exit status 1."""
-    try:
-        yield
-    except BridgeError as error:
-        raise click.ClickException(str(error)) from None
-
-
 def _switch(store: IntegrationStore, name: str, *, enabled: bool) -> None:
-    with _told():
+    with told():
         integration = store.get(name)
         store.save(replace(integration, enabled=enabled))
     click.echo(f"{'Enabled' if enabled else 'Disabled'} {integration.host}.")
@@ -239,11 +230,3 @@ def _list_row(item: Integration) -> tuple[str, ...]:
 
 def _name(integration: Integration) -> str:
     return integration.subdomain
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    """Columns that line up."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        yield "  ".join(cells).rstrip()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -26,6 +27,8 @@ from kommo_bridge.kommo.continuation import Continuation
 CONNECT_TIMEOUT_SECONDS = 4.0
 READ_TIMEOUT_SECONDS = 6.0
 TOTAL_SECONDS = 10.0
+# A question beside the way, which an answer must not wait for long.
+LOOKUP_SECONDS = 3.0
 MAX_ANSWER_BYTES = 64 * 1024
 MAX_RETRY_AFTER_SECONDS = 3600
 MAX_CODES = 10
@@ -112,6 +115,27 @@ class KommoClient:
             is_admin=self._is_admin(base_url, access_token, body.get("current_user_id")),
         )
 
+    def lead_tags(self, return_url: str, lead_id: int, access_token: str) -> list[str]:
+        """The names of a lead's tags. https://developers.kommo.com/reference/get-lead
+
+        Args:
+            return_url: Checked; its host is the account's own.
+
+        Raises:
+            KommoError: Kommo did not answer, or refused.
+        """
+        place = urlsplit(return_url)
+        url = f"{place.scheme}://{place.netloc}/api/v4/leads/{lead_id}"
+        answer = self._call("GET", url, access_token, seconds=LOOKUP_SECONDS)
+        body = _json(answer)
+        if answer.status_code != HTTPStatus.OK or not isinstance(body, dict):
+            raise _refusal(answer)
+        embedded = body.get("_embedded")
+        tags = embedded.get("tags") if isinstance(embedded, dict) else None
+        listed = tags if isinstance(tags, list) else []
+        found = [tag.get("name") for tag in listed if isinstance(tag, dict)]
+        return [name for name in found if isinstance(name, str)]
+
     def _is_admin(self, base_url: str, access_token: str, user_id: object) -> bool | None:
         """Whether the token's user is an administrator; None when Kommo does not tell."""
         if not isinstance(user_id, int):
@@ -127,10 +151,18 @@ class KommoClient:
         told = rights.get("is_admin") if isinstance(rights, dict) else None
         return told if isinstance(told, bool) else None
 
-    def _call(self, method: str, url: str, access_token: str, **body: Any) -> requests.Response:
+    def _call(
+        self,
+        method: str,
+        url: str,
+        access_token: str,
+        *,
+        seconds: float | None = None,
+        **body: Any,
+    ) -> requests.Response:
         """One call within its total deadline and size."""
         try:
-            with total_limit(self._total_seconds, MAX_ANSWER_BYTES):
+            with total_limit(seconds or self._total_seconds, MAX_ANSWER_BYTES):
                 return self._session.request(
                     method,
                     url,

@@ -7,6 +7,7 @@ https://platform.openai.com/docs/guides/error-codes
 
 import itertools
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -169,6 +170,8 @@ def _complaint(body: Any) -> str | None:
         return "We could not parse the JSON body of your request."
     if not (isinstance(body.get("model"), str) and body["model"]):
         return "you must provide a model parameter"
+    if "tools" in body and not _are_tools(body["tools"]):
+        return "Invalid value for 'tools'."
     if body.get("stream"):
         return "This stand-in does not stream."
     messages = body.get("messages")
@@ -176,6 +179,27 @@ def _complaint(body: Any) -> str | None:
         return "[] is too short - 'messages'"
     complaints = (_message_complaint(index, one) for index, one in enumerate(messages))
     return next((complaint for complaint in complaints if complaint), None)
+
+
+def _are_tools(tools: Any) -> bool:
+    """Whether it is a list of functions, each with a name and a JSON schema."""
+    return (
+        isinstance(tools, list)
+        and bool(tools)
+        and all(
+            isinstance(tool, dict)
+            and tool.get("type") == "function"
+            and re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", str(tool["function"].get("name", "")))
+            and tool["function"].get("parameters", {}).get("type") == "object"
+            for tool in tools
+        )
+    )
+
+
+def hand_over_call(sentence: str) -> dict[str, Any]:
+    """Return the assistant message that calls our tool `hand_over`."""
+    function = {"name": "hand_over", "arguments": json.dumps({"sentence": sentence})}
+    return {"tool_calls": [{"id": "call_standin", "type": "function", "function": function}]}
 
 
 def _message_complaint(index: int, message: Any) -> str | None:

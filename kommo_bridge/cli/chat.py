@@ -1,0 +1,95 @@
+"""`flask chat`: talk with an integration's assistant before its customers do."""
+
+import secrets
+import time
+from typing import TYPE_CHECKING
+
+import click
+from flask import current_app
+
+from kommo_bridge.cli.tables import told
+from kommo_bridge.conversations import conversation_name
+from kommo_bridge.integrations import Integration, IntegrationStore
+from kommo_bridge.kommo.widget_request import WidgetRequest
+
+if TYPE_CHECKING:
+    from kommo_bridge.jobs import Parts
+
+CHAT_SECONDS = 86400
+
+
+def chat_command(store: IntegrationStore) -> click.Command:
+    """`flask chat`."""
+
+    @click.command("chat")
+    @click.argument("name")
+    @click.option("--customer", default="", help="The customer's name, as Kommo would tell it.")
+    def chat(name: str, customer: str) -> None:
+        """Talk with the assistant of NAME here: its memory, hand-over, caps and AI are real.
+
+        Kommo is not called. What was said is forgotten at the end; tokens count as used.
+        """
+        # Here, not above: the web process, which loads these commands, has no use for the AI.
+        from kommo_bridge.jobs import build_parts  # noqa: PLC0415
+
+        with told():
+            integration = store.get(name)
+            parts = build_parts(current_app.config["KOMMO_BRIDGE_SETTINGS"])
+            entity_id = secrets.randbelow(2**31)
+            click.echo(f"You are a customer of {integration.host}. An empty line ends.")
+            try:
+                while message := _ask():
+                    request = _request(integration, message, customer, entity_id)
+                    _say(request, integration, parts)
+            finally:
+                conversation = conversation_name(_request(integration, "", "", entity_id))
+                parts.outcomes.conversations.forget(conversation)
+                parts.outcomes.conversations.resume(conversation)
+                parts.close()
+
+    return chat
+
+
+def _ask() -> str:
+    try:
+        return str(click.prompt("customer ", default="", show_default=False)).strip()
+    except click.Abort:  # Ctrl-D
+        return ""
+
+
+def _say(request: WidgetRequest, integration: Integration, parts: "Parts") -> None:
+    from kommo_bridge.jobs import talk  # noqa: PLC0415
+
+    outcome = talk(request, integration, parts)
+    text = "(says nothing)" if outcome.silent else outcome.reply.replace("\n", "\n           ")
+    click.echo(f"assistant: {text}")
+    if outcome.error:
+        click.echo(f"           [{outcome.status}: {outcome.error}]")
+    elif outcome.status != "success":
+        click.echo(f"           [{outcome.status}]")
+    if outcome.status == "handoff":
+        hours = integration.handoff_hours
+        click.echo(f"           [a human answers now, for {hours:g} hours; here: you go on]")
+        parts.outcomes.conversations.resume(conversation_name(request))
+
+
+def _request(
+    integration: Integration, message: str, customer: str, entity_id: int
+) -> WidgetRequest:
+    now = time.time()
+    return WidgetRequest(
+        integration_id=integration.integration_id,
+        account_id=integration.account_id or 0,
+        subdomain=integration.subdomain,
+        entity_type="chat",
+        entity_id=entity_id,
+        return_url=f"https://{integration.host}/chat/{secrets.token_hex(8)}",
+        message=message,
+        delivery=None,  # no burst: who types here waits for an answer to each line
+        contact_name=customer,
+        origin="chat",
+        chat_id="",
+        widget_version="",
+        expires_at=now + CHAT_SECONDS,
+        accepted_at=now,
+    )

@@ -1,0 +1,120 @@
+"""`flask conversations`: what was said, and whether a human answers; `flask usage`."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+from flask.cli import AppGroup
+from redis import Redis
+
+from kommo_bridge.cli.tables import table, told
+from kommo_bridge.conversations import ENTITY_TYPES, Conversations, entity_name
+from kommo_bridge.integrations import IntegrationStore
+from kommo_bridge.usage import Usage
+
+Command = Callable[..., Any]
+
+
+def _of_conversation(command: Command) -> Command:
+    """The arguments that name one conversation."""
+    types = click.Choice(sorted(ENTITY_TYPES))
+    for decorate in (
+        click.option("--entity-type", type=types, default="lead", show_default=True),
+        click.option("--entity-id", type=click.IntRange(1), required=True, help="Its number."),
+        click.argument("name"),
+    ):
+        command = decorate(command)
+    return command
+
+
+def conversations_group(store: IntegrationStore, redis: Redis) -> AppGroup:
+    """The group `flask conversations`."""
+    group = AppGroup(
+        "conversations", help="What was said with one lead, contact or customer, and who answers."
+    )
+    conversations = Conversations(redis)
+    _memory_commands(group, store, conversations)
+    _pause_commands(group, store, conversations)
+    return group
+
+
+def _name(store: IntegrationStore, name: str, entity_type: str, entity_id: int) -> str:
+    return entity_name(store.get(name), ENTITY_TYPES[entity_type], entity_id)
+
+
+def _memory_commands(
+    group: AppGroup, store: IntegrationStore, conversations: Conversations
+) -> None:
+    @group.command("show")
+    @_of_conversation
+    def show(name: str, entity_type: str, entity_id: int) -> None:
+        """Show what is remembered of a conversation, the oldest first."""
+        with told():
+            conversation = _name(store, name, entity_type, entity_id)
+            turns, pause = conversations.turns(conversation), conversations.paused(conversation)
+        for turn in turns:
+            click.echo(f"{datetime.fromtimestamp(turn.at, UTC):%Y-%m-%d %H:%M} UTC")
+            click.echo(f"  customer   {turn.customer}".replace("\n", "\n             "))
+            click.echo(f"  assistant  {turn.reply}".replace("\n", "\n             "))
+        click.echo(f"{len(turns)} turns remembered.")
+        if pause:
+            hours = pause.seconds / 3600
+            click.echo(f"Paused for another {hours:.1f} hours: {pause.reason}.")
+
+    @group.command("forget")
+    @_of_conversation
+    def forget(name: str, entity_type: str, entity_id: int) -> None:
+        """Delete what is remembered (privacy requests). A pause stays.
+
+        Jobs keep a customer's message too: for an hour, a failed one for a week.
+        """
+        with told():
+            count = conversations.forget(_name(store, name, entity_type, entity_id))
+        click.echo(f"Forgotten: {count} turns of {entity_type} {entity_id}.")
+
+
+def _pause_commands(group: AppGroup, store: IntegrationStore, conversations: Conversations) -> None:
+    @group.command("pause")
+    @_of_conversation
+    @click.option(
+        "--hours",
+        type=click.FloatRange(0, 8760, min_open=True),
+        help="Else the handoff_hours of the integration.",
+    )
+    def pause(name: str, entity_type: str, entity_id: int, hours: float | None) -> None:
+        """Silence the assistant in one conversation; the pause ends by itself."""
+        with told():
+            hours = hours or store.get(name).handoff_hours
+            conversation = _name(store, name, entity_type, entity_id)
+            conversations.pause(conversation, hours, "paused by an operator")
+        click.echo(f"Paused for {hours:g} hours. `flask conversations resume` ends it.")
+
+    @group.command("resume")
+    @_of_conversation
+    def resume(name: str, entity_type: str, entity_id: int) -> None:
+        """End a pause."""
+        with told():
+            was_paused = conversations.resume(_name(store, name, entity_type, entity_id))
+        click.echo("The assistant answers again." if was_paused else "It was not paused.")
+
+
+def usage_command(store: IntegrationStore, redis: Redis) -> click.Command:
+    """`flask usage`."""
+
+    @click.command("usage")
+    @click.argument("name", required=False)
+    def usage(name: str | None) -> None:
+        """Print what integrations used today and this month (UTC), beside their caps."""
+        with told():
+            integrations = [store.get(name)] if name else store.all()
+            counters = [(item, Usage(redis).used(item)) for item in integrations]
+        header = ("INTEGRATION", "REPLIES TODAY", "TOKENS TODAY", "REPLIES MONTH", "TOKENS MONTH")
+        rows = [
+            (item.host, *(f"{one.count}/{one.cap}" if one.cap else f"{one.count}" for one in used))
+            for item, used in counters
+        ]
+        for line in table([header, *rows]):
+            click.echo(line)
+
+    return usage

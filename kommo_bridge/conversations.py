@@ -1,0 +1,173 @@
+"""What was said before in a conversation, and whether a human has taken over.
+
+A conversation is one integration and the entity of its signed token; nothing of one ever reaches
+another. Kept in Redis with a lifetime and a bounded size. Whose turn it is lives in `turns`.
+"""
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from redis import Redis
+
+from kommo_bridge.integrations import Integration
+from kommo_bridge.kommo.widget_request import WidgetRequest
+from kommo_bridge.redis_client import PREFIX
+
+# What the AI is told of the past, in characters; the oldest turns go first.
+HISTORY_CHARACTERS = 12_000
+# What one conversation may hold in Redis.
+MAX_BYTES = 64 * 1024
+MAX_TURN_CHARACTERS = 4_000
+NO_TEXT_PAUSE_SECONDS = 180
+ENTITY_TYPES = {"lead": "2", "contact": "1", "customer": "12"}
+
+# KEYS: turns. ARGV: job id, turn, turns kept, bytes kept, lifetime in seconds.
+REMEMBER = """
+local last = redis.call('LINDEX', KEYS[1], -1)
+if last and cjson.decode(last)['job_id'] == ARGV[1] then return 0 end
+redis.call('RPUSH', KEYS[1], ARGV[2])
+redis.call('LTRIM', KEYS[1], -ARGV[3], -1)
+local size = 0
+for _, turn in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do size = size + #turn end
+while size > tonumber(ARGV[4]) do size = size - #redis.call('LPOP', KEYS[1]) end
+redis.call('EXPIRE', KEYS[1], ARGV[5])
+return 1
+"""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What a customer wrote and what was answered; `at` in seconds since the epoch."""
+
+    job_id: str
+    customer: str
+    reply: str
+    at: float
+    chat_id: str = ""
+
+
+@dataclass(frozen=True)
+class Pause:
+    """A human has taken over: why, and for how many more seconds."""
+
+    reason: str
+    seconds: float
+
+
+class Conversations:
+    """Memory and pauses of all conversations."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._remember = redis.register_script(REMEMBER)
+
+    def history(self, request: WidgetRequest, integration: Integration) -> list[Turn]:
+        """The last turns that fit into the AI's call, the oldest first.
+
+        A chat id, which is not signed, only narrows what the signed entity gives.
+        """
+        if not integration.history:
+            return []
+        turns = self.turns(conversation_name(request))
+        left = HISTORY_CHARACTERS
+        found: list[Turn] = []
+        for turn in reversed(turns[-integration.history :]):
+            left -= len(turn.customer) + len(turn.reply)
+            if left < 0:
+                break
+            if turn.chat_id == request.chat_id:
+                found.insert(0, turn)
+        return found
+
+    def turns(self, name: str) -> list[Turn]:
+        """All that is kept of a conversation, the oldest first."""
+        kept: list[Any] = self._redis.lrange(turns_key(name), 0, -1)
+        return [Turn(**json.loads(turn)) for turn in kept]
+
+    def remember(
+        self, request: WidgetRequest, integration: Integration, customer: str, reply: str
+    ) -> None:
+        """Keep a turn, once, however often this is repeated for the same request."""
+        if not integration.history:
+            return
+        turn = Turn(
+            request.job_id,
+            customer[:MAX_TURN_CHARACTERS],
+            reply[:MAX_TURN_CHARACTERS],
+            time.time(),
+            request.chat_id,
+        )
+        self._remember(
+            keys=[turns_key(conversation_name(request))],
+            args=[
+                request.job_id,
+                json.dumps(asdict(turn)),
+                integration.history,
+                MAX_BYTES,
+                integration.history_days * 86400,
+            ],
+        )
+
+    def pause(self, name: str, hours: float, reason: str) -> None:
+        """A human answers this conversation for that long."""
+        self._redis.set(pause_key(name), reason, px=max(1, round(hours * 3_600_000)))
+
+    def resume(self, name: str) -> bool:
+        """End a pause; False when there was none."""
+        return bool(self._redis.delete(pause_key(name)))
+
+    def paused(self, name: str) -> Pause | None:
+        """The pause of a conversation, or None."""
+        with self._redis.pipeline() as pipeline:
+            pipeline.get(pause_key(name))
+            pipeline.pttl(pause_key(name))
+            reason, left = pipeline.execute()
+        return Pause(reason.decode(), max(0, left) / 1000) if reason else None
+
+    def forget(self, name: str) -> int:
+        """Delete all that was said; returns how many turns went. A pause stays."""
+        key = turns_key(name)
+        with self._redis.pipeline() as pipeline:
+            pipeline.llen(key)
+            pipeline.delete(key, texts_key(name), f"{_key(name)}:no_text")
+            return int(pipeline.execute()[0])
+
+    def may_ask_for_text(self, request: WidgetRequest) -> bool:
+        """True at most once in a few minutes: a row of voice notes gets one sentence.
+
+        The same request may ask again: its first try may not have come through.
+        """
+        key = f"{_key(conversation_name(request))}:no_text"
+        self._redis.set(key, request.job_id, nx=True, ex=NO_TEXT_PAUSE_SECONDS)
+        return bool(self._redis.get(key) == request.job_id.encode())
+
+
+def conversation_name(request: WidgetRequest) -> str:
+    """Integration and signed entity."""
+    return f"{request.integration_id}:{request.subdomain}:{request.entity_type}:{request.entity_id}"
+
+
+def entity_name(integration: Integration, entity_type: str, entity_id: int) -> str:
+    """The conversation that an operator means; `entity_type` as the token has it, such as 2."""
+    return f"{integration.integration_id}:{integration.subdomain}:{entity_type}:{entity_id}"
+
+
+def turns_key(name: str) -> str:
+    """The Redis key of what was said."""
+    return f"{_key(name)}:turns"
+
+
+def texts_key(name: str) -> str:
+    """The Redis key of what was written and is not answered yet."""
+    return f"{_key(name)}:texts"
+
+
+def pause_key(name: str) -> str:
+    """The Redis key of a pause."""
+    return f"{_key(name)}:pause"
+
+
+def _key(name: str) -> str:
+    return f"{PREFIX}conversation:{name}"

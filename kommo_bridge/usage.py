@@ -1,0 +1,104 @@
+"""What an integration has used, and the caps on it: counted in Redis for all processes.
+
+Days and months are UTC's. A reply counts once it was written, sent or not: it was paid for.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from redis import Redis
+
+from kommo_bridge.conversations import conversation_name
+from kommo_bridge.integrations import Integration
+from kommo_bridge.kommo.widget_request import WidgetRequest
+from kommo_bridge.redis_client import PREFIX
+
+HOUR_SECONDS = 3600
+DAY_KEPT_SECONDS = 40 * 86400
+MONTH_KEPT_SECONDS = 400 * 86400
+WARN_SHARE = 0.8
+
+
+@dataclass(frozen=True)
+class Used:
+    """One counter beside its cap (0: none); `name` is the integration's field."""
+
+    name: str
+    count: int
+    cap: int
+
+    @property
+    def reached(self) -> bool:
+        """No more is allowed."""
+        return 0 < self.cap <= self.count
+
+    @property
+    def nearly(self) -> bool:
+        """Four fifths of it are gone."""
+        return 0 < self.cap * WARN_SHARE <= self.count
+
+
+class Usage:
+    """The counters."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    def count(self, request: WidgetRequest, integration: Integration, tokens: int) -> None:
+        """One reply was written, for so many tokens."""
+        hour = _hour_key(request)
+        day, month = _period_keys(integration)
+        with self._redis.pipeline() as pipeline:
+            pipeline.set(hour, 0, nx=True, ex=HOUR_SECONDS)
+            pipeline.incr(hour)
+            for key, kept in ((day, DAY_KEPT_SECONDS), (month, MONTH_KEPT_SECONDS)):
+                pipeline.hincrby(key, "replies", 1)
+                pipeline.hincrby(key, "tokens", tokens)
+                pipeline.expire(key, kept)
+            pipeline.execute()
+
+    def used(self, integration: Integration) -> list[Used]:
+        """What the whole integration has used today and this month."""
+        day, month = _period_keys(integration)
+        with self._redis.pipeline() as pipeline:
+            pipeline.hmget(day, "replies", "tokens")
+            pipeline.hmget(month, "replies", "tokens")
+            (replies, tokens), (month_replies, month_tokens) = pipeline.execute()
+        return [
+            Used("replies_per_day", int(replies or 0), integration.replies_per_day),
+            Used("tokens_per_day", int(tokens or 0), integration.tokens_per_day),
+            Used("replies_per_month", int(month_replies or 0), 0),
+            Used("tokens_per_month", int(month_tokens or 0), integration.tokens_per_month),
+        ]
+
+    def reached(self, request: WidgetRequest, integration: Integration) -> Used | None:
+        """The first cap that is reached, or None."""
+        counters = self._all(request, integration)
+        return next((one for one in counters if one.reached), None)
+
+    def to_warn_of(self, request: WidgetRequest, integration: Integration) -> list[Used]:
+        """Caps nearly reached that were not warned of in this period."""
+        day, _ = _period_keys(integration)
+        near = [one for one in self._all(request, integration)[1:] if one.nearly]
+        return [
+            one
+            for one in near
+            if self._redis.set(f"{day}:warned:{one.name}", "1", nx=True, ex=86400)
+        ]
+
+    def _all(self, request: WidgetRequest, integration: Integration) -> list[Used]:
+        in_hour = int(self._redis.get(_hour_key(request)) or 0)
+        return [
+            Used("replies_per_hour", in_hour, integration.replies_per_hour),
+            *self.used(integration),
+        ]
+
+
+def _hour_key(request: WidgetRequest) -> str:
+    return f"{PREFIX}usage:hour:{conversation_name(request)}"
+
+
+def _period_keys(integration: Integration) -> tuple[str, str]:
+    now = datetime.now(UTC)
+    name = f"{PREFIX}usage:{integration.integration_id}:{integration.subdomain}"
+    return f"{name}:{now:%Y-%m-%d}", f"{name}:{now:%Y-%m}"
