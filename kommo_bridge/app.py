@@ -51,7 +51,7 @@ def create_app(settings: Settings) -> Flask:
     app.cli.add_command(integrations_group(integrations))
     app.cli.add_command(conversations_group(integrations, redis))
     app.cli.add_command(usage_command(integrations, redis))
-    app.cli.add_command(chat_command(integrations))
+    app.cli.add_command(chat_command(integrations, settings))
     app.cli.add_command(token_group(integrations))
     app.cli.add_command(widget)
     return app

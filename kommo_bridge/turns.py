@@ -30,9 +30,14 @@ TURN_MARGIN_SECONDS = 5
 SKIPPED = Outcome("skip", "", silent=True)
 NOT_READABLE = "[a voice message, picture or file that cannot be read here]"
 
+# KEYS: the turn. ARGV: job id, milliseconds, what a record's key begins with.
+# Who has an outcome holds the turn no more, even if its worker died before it could say so.
 TAKE = """
 local holder = redis.call('GET', KEYS[1])
-if holder and holder ~= ARGV[1] then return 0 end
+if holder and holder ~= ARGV[1] then
+  local record = redis.call('HMGET', ARGV[3] .. holder, 'request', 'outcome', 'state')
+  if record[1] and not record[2] and not record[3] then return 0 end
+end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
 """
@@ -161,7 +166,11 @@ class Turns:
     def take(self, request: WidgetRequest, seconds: float) -> bool:
         """Take the turn for as long as the AI may think; the same request may take it again."""
         milliseconds = int((seconds + TURN_MARGIN_SECONDS) * 1000)
-        return bool(self._take(keys=[_turn_key(request)], args=[request.job_id, milliseconds]))
+        return bool(
+            self._take(
+                keys=[_turn_key(request)], args=[request.job_id, milliseconds, record_key("")]
+            )
+        )
 
     def release(self, request: WidgetRequest) -> None:
         """Give the turn to the next."""

@@ -39,6 +39,7 @@ HOUSES = {
         "turns",
         "usage",
         "pause_tags",
+        "cli",
         "kommo/pacing",
         "redis_client",
         "web",

@@ -5,12 +5,12 @@ import time
 from typing import TYPE_CHECKING
 
 import click
-from flask import current_app
 
 from kommo_bridge.cli.tables import told
 from kommo_bridge.conversations import conversation_name
 from kommo_bridge.integrations import Integration, IntegrationStore
 from kommo_bridge.kommo.widget_request import WidgetRequest
+from kommo_bridge.settings import Settings
 
 if TYPE_CHECKING:
     from kommo_bridge.jobs import Parts
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 CHAT_SECONDS = 86400
 
 
-def chat_command(store: IntegrationStore) -> click.Command:
+def chat_command(store: IntegrationStore, settings: Settings) -> click.Command:
     """`flask chat`."""
 
     @click.command("chat")
@@ -34,7 +34,7 @@ def chat_command(store: IntegrationStore) -> click.Command:
 
         with told():
             integration = store.get(name)
-            parts = build_parts(current_app.config["KOMMO_BRIDGE_SETTINGS"])
+            parts = build_parts(settings)
             entity_id = secrets.randbelow(2**31)
             click.echo(f"You are a customer of {integration.host}. An empty line ends.")
             try:
@@ -52,7 +52,7 @@ def chat_command(store: IntegrationStore) -> click.Command:
 
 def _ask() -> str:
     try:
-        return str(click.prompt("customer ", default="", show_default=False)).strip()
+        return str(click.prompt("customer", default="", show_default=False)).strip()
     except click.Abort:  # Ctrl-D
         return ""
 

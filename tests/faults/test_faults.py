@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ from kommo_bridge.job_queue import CRASH_RETRIES, JobQueue, work_queue
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.settings import Settings
 from kommo_bridge.stand_ins.account import Account
-from kommo_bridge.stand_ins.ai import StandInAI, openai_error
+from kommo_bridge.stand_ins.ai import StandInAI, hand_over_call, openai_error
 from kommo_bridge.stand_ins.faults import Hang, Status
 from kommo_bridge.stand_ins.kommo import Continuation, StandInKommo
 from kommo_bridge.stand_ins.processes import process_environ, run_bridge
@@ -45,15 +46,17 @@ class Night:
     def redis(self) -> Redis:
         return Redis.from_url(self.redis_server.url)
 
-    def queue_request(self, account: Account, message: str = "Hello") -> WaitingBlock:
-        """Queue what the web edge would queue."""
+    def queue_request(
+        self, account: Account, message: str = "Hello", entity_id: int | None = None
+    ) -> WaitingBlock:
+        """Queue what the web edge would queue; without an entity, of a customer of its own."""
         block = self.kommo.open_block(account, delivery="json")
         request = WidgetRequest(
             integration_id=account.integration_id,
             account_id=account.account_id,
             subdomain=account.subdomain,
             entity_type="2",
-            entity_id=7,
+            entity_id=entity_id or block.continue_id,
             return_url=self.kommo.url + block.path,
             message=message,
             delivery="json",
@@ -107,7 +110,7 @@ def _known(night: Night, account: Account, **settings: Any) -> Account:
             account_id=account.account_id,
             secret_key=account.secret_key,
             access_token=account.access_token,
-            **settings,
+            **{"burst_seconds": 0, **settings},
         )
     )
     return account
@@ -353,3 +356,78 @@ def test_a_job_that_failed_for_good_is_among_the_failed_ones_at_once(
     assert "invalid_api_key" in str(result.exc_string)
     assert "my secret wish" not in str(result.exc_string)
     assert "my secret wish" not in night.worker_log.read_text()
+
+
+class TestConversationsOverTwoWorkers:
+    def test_three_messages_in_a_second_get_one_reply(
+        self, night: Night, account: Account, ai: StandInAI, kommo: StandInKommo
+    ) -> None:
+        chatty = _known(night, account, burst_seconds=2)
+        for _ in range(2):
+            night.start_worker()
+
+        blocks = [night.queue_request(chatty, text, entity_id=7) for text in ("a", "b", "c")]
+
+        statuses = [night.wait(block, 30).body["data"]["status"] for block in blocks]
+        assert statuses == ["skip", "skip", "success"]
+        assert ai.count == 1
+        assert ai.requests[0]["messages"][-1]["content"] == "a\nb\nc"
+        assert len(kommo.continuations) == len(blocks)
+
+    def test_messages_that_come_while_the_ai_thinks_never_run_side_by_side(
+        self, night: Night, account: Account, ai: StandInAI, kommo: StandInKommo
+    ) -> None:
+        flora = _known(night, account)
+        running, most = Counter[str](), Counter[str]()
+
+        def reply(messages: list[dict[str, Any]]) -> str:
+            running["now"] += 1
+            most["ever"] = max(most["ever"], running["now"])
+            time.sleep(0.5)
+            running["now"] -= 1
+            return f"to {messages[-1]['content']}"
+
+        ai.reply = reply
+        for _ in range(2):
+            night.start_worker()
+
+        blocks = [night.queue_request(flora, f"{n}", entity_id=7) for n in range(4)]
+
+        replies = [night.wait(block, 40).body["data"]["reply"] for block in blocks]
+        assert replies == ["to 0", "to 1", "to 2", "to 3"]
+        assert most["ever"] == 1
+        order = [one.block for one in kommo.continuations]
+        assert order == blocks
+
+    def test_a_hand_over_in_the_middle_of_a_burst_silences_the_rest(
+        self, night: Night, account: Account, ai: StandInAI
+    ) -> None:
+        flora = _known(night, account)
+        ai.delay_seconds = 0.5
+        ai.reply = lambda _: hand_over_call("A colleague will answer you.")
+        for _ in range(2):
+            night.start_worker()
+
+        blocks = [night.queue_request(flora, text, entity_id=7) for text in ("a", "b", "c")]
+
+        statuses = [night.wait(block, 30).body["data"]["status"] for block in blocks]
+        assert statuses == ["handoff", "skip", "skip"]
+        assert ai.count == 1
+
+    def test_a_worker_killed_while_it_has_the_turn_holds_nobody_up(
+        self, night: Night, account: Account, ai: StandInAI
+    ) -> None:
+        chatty = _known(night, account, burst_seconds=1)
+        ai.delay_seconds = 3
+        doomed = night.start_worker()
+        first = night.queue_request(chatty, "first", entity_id=7)
+        _until(lambda: ai.count)
+        doomed.kill()
+        ai.delay_seconds = 0
+        second = night.queue_request(chatty, "second", entity_id=7)
+        night.start_worker()
+
+        statuses = [night.wait(one, 40).body["data"]["status"] for one in (first, second)]
+
+        assert statuses == ["skip", "success"]
+        assert ai.requests[-1]["messages"][-1]["content"] == "first\nsecond"

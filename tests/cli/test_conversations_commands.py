@@ -1,0 +1,132 @@
+"""`flask conversations`, `flask usage` and `flask chat`."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from click.testing import Result
+from conftest import Ask
+from flask import Flask
+from redis import Redis
+
+from kommo_bridge.app import create_app
+from kommo_bridge.conversations import conversation_name
+from kommo_bridge.integrations import Integration
+from kommo_bridge.jobs import Parts, answer
+from kommo_bridge.settings import Settings
+from kommo_bridge.stand_ins.ai import StandInAI, hand_over_call, openai_error
+from kommo_bridge.stand_ins.kommo import StandInKommo
+
+
+@pytest.fixture
+def app(settings: Settings, acme: Integration) -> Flask:
+    return create_app(settings)
+
+
+def run(app: Flask, *arguments: str, typed: str = "") -> Result:
+    return app.test_cli_runner().invoke(args=list(arguments), input=typed)
+
+
+def conversations(app: Flask, command: str, *more: str) -> Result:
+    return run(app, "conversations", command, "acme", "--entity-id", "7", *more)
+
+
+def test_show_prints_what_was_said(app: Flask, parts: Parts, ask: Ask, ai: StandInAI) -> None:
+    ai.reply = lambda _: "Yes.\nEvery day."
+    answer(ask("Do you deliver?"), parts)
+
+    shown = conversations(app, "show").output
+
+    assert "customer   Do you deliver?" in shown
+    assert "assistant  Yes.\n             Every day." in shown
+    assert "1 turns remembered." in shown
+
+
+def test_forget_deletes_it_in_redis(app: Flask, parts: Parts, ask: Ask) -> None:
+    answer(ask("Do you deliver?"), parts)
+
+    forgotten = conversations(app, "forget")
+
+    assert forgotten.output == "Forgotten: 1 turns of lead 7.\n"
+    assert not parts.outcomes.conversations.turns(conversation_name(ask()))
+
+
+def test_pause_silences_and_resume_ends_it(
+    app: Flask, parts: Parts, ask: Ask, kommo: StandInKommo
+) -> None:
+    conversations(app, "pause", "--hours", "2")
+    answer(ask(), parts)
+    shown = conversations(app, "show").output
+    resumed = conversations(app, "resume").output
+    answer(ask(), parts)
+
+    assert "Paused for another 2.0 hours: paused by an operator." in shown
+    assert resumed == "The assistant answers again.\n"
+    assert [one.body["data"]["status"] for one in kommo.continuations] == ["skip", "success"]
+
+
+@pytest.mark.parametrize("hours", ["0", "-1", "9999", "many"])
+def test_a_pause_needs_real_hours(app: Flask, hours: str) -> None:
+    assert conversations(app, "pause", "--hours", hours).exit_code == 2
+
+
+def test_an_unknown_integration_is_told(app: Flask) -> None:
+    result = run(app, "conversations", "show", "nobody", "--entity-id", "7")
+
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: There is no integration 'nobody'")
+
+
+@pytest.mark.usefixtures("acme")
+def test_a_redis_that_is_away_is_told_in_one_sentence(settings: Settings) -> None:
+    app = create_app(replace(settings, redis_url="redis://127.0.0.1:1/0"))
+
+    result = run(app, "conversations", "show", "acme", "--entity-id", "7")
+
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: Redis cannot be reached")
+
+
+def test_usage_prints_a_table_beside_the_caps(
+    app: Flask, parts: Parts, ask: Ask, acme: Integration
+) -> None:
+    parts.integrations.save(replace(acme, replies_per_day=50))
+    answer(ask(), parts)
+
+    header, row = run(app, "usage", "acme").output.splitlines()
+
+    assert (
+        header.split()
+        == "INTEGRATION REPLIES TODAY TOKENS TODAY REPLIES MONTH TOKENS MONTH".split()
+    )
+    host, today, tokens, month, _ = row.split()
+    assert (host, today, month) == ("acme.kommo.com", "1/50", "1")
+    assert int(tokens) > 0
+
+
+def test_chat_remembers_hands_over_and_is_forgotten(
+    app: Flask, ai: StandInAI, kommo: StandInKommo, redis: Redis
+) -> None:
+    def reply(messages: list[dict[str, Any]]) -> str | dict[str, Any]:
+        wants_human = "human" in messages[-1]["content"]
+        return hand_over_call("Marta will answer you.") if wants_human else "They are 45 euro."
+
+    ai.reply = reply
+
+    result = run(app, "chat", "acme", typed="How much are roses?\nI want a human\n\n")
+
+    assert result.exit_code == 0
+    assert "45" in result.output
+    assert "assistant: Marta will answer you." in result.output
+    assert "[handoff]" in result.output
+    assert [one["content"] for one in ai.requests[1]["messages"]][1] == "How much are roses?"
+    assert not kommo.continuations
+    assert not list(redis.scan_iter("*conversation:*"))
+
+
+def test_chat_tells_what_failed(app: Flask, ai: StandInAI) -> None:
+    ai.faults.order(openai_error(401), times=None)
+
+    result = run(app, "chat", "acme", typed="Hello\n\n")
+
+    assert "[fail: the AI answered 401 invalid_api_key]" in result.output
