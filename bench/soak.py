@@ -4,7 +4,9 @@
 
 Real gunicorn, two real workers, a real Redis with persistence. Faults: the AI fails or is slow;
 Kommo answers 429 and 500, is slow, breaks the connection before or after it took the call; workers
-are killed (SIGKILL); Redis is killed and restarted; Kommo repeats requests.
+are killed (SIGKILL); Redis is killed and restarted; Kommo repeats requests. Customers write several
+times, also in bursts; the AI repeats every word that it was told, now and before, so that a word
+of another conversation, or a text that nobody answered, is found.
 Exit status 1 when anything was lost, doubled or mixed up.
 """
 
@@ -25,6 +27,8 @@ from kommo_bridge.stand_ins.faults import Drip, Fault, Reset, ResetAfter, Slow, 
 from kommo_bridge.stand_ins.widget_requests import WidgetRequestSent
 
 SECONDS_BETWEEN_REQUESTS = 0.15
+LEADS = 60
+BURST_SHARE = 0.25
 SETTLE_SECONDS = 240.0
 WORD = re.compile(r"word-\d+-word")
 
@@ -37,6 +41,7 @@ class Tally:
     refused: int = 0
     unknown: int = 0
     repeats: int = 0
+    leads: dict[str, int] = field(default_factory=dict)
     worker_kills: int = 0
     redis_kills: int = 0
     faults: int = 0
@@ -49,7 +54,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     tally = Tally()
-    with stage(accounts=4, reply_deadline_seconds=90, worker_concurrency=8) as it:
+    fields = {"burst_seconds": 1, "replies_per_hour": 0}
+    with stage(4, fields, reply_deadline_seconds=90, worker_concurrency=8) as it:
         it.ai.reply = _echo
         for name, role in (("web", "web"), ("worker-1", "worker"), ("worker-2", "worker")):
             it.start(name, role)
@@ -59,8 +65,9 @@ def main() -> int:
 
 
 def _echo(messages: list[dict[str, object]]) -> str:
-    found = WORD.search(str(messages[-1]["content"]))
-    return f"You said {found[0] if found else 'nothing'}. How can we help?"
+    said = " ".join(WORD.findall(str(messages[-1]["content"])))
+    before = " ".join(WORD.findall(str(messages[1:-1])))
+    return f"You said {said}. Before: {before}"
 
 
 def _run(it: Stage, tally: Tally, dice: random.Random, seconds: float) -> None:
@@ -68,11 +75,13 @@ def _run(it: Stage, tally: Tally, dice: random.Random, seconds: float) -> None:
     over = threading.Event()
     chaos = threading.Thread(target=_chaos, args=(it, tally, random.Random(dice.random()), over))
     chaos.start()
-    number = 0
+    number = lead = 0
     next_report = time.monotonic() + 30
     while time.monotonic() < ends_at:
         number += 1
-        _send(it, tally, dice, number)
+        if dice.random() > BURST_SHARE:
+            lead = dice.randrange(LEADS)
+        _send(it, tally, dice, number, lead)
         time.sleep(SECONDS_BETWEEN_REQUESTS * dice.uniform(0.2, 1.8))
         if time.monotonic() > next_report:
             next_report += 30
@@ -87,10 +96,11 @@ def _run(it: Stage, tally: Tally, dice: random.Random, seconds: float) -> None:
     it.ai.faults.clear()
 
 
-def _send(it: Stage, tally: Tally, dice: random.Random, number: int) -> None:
-    account = dice.choice(it.accounts)
+def _send(it: Stage, tally: Tally, dice: random.Random, number: int, lead: int) -> None:
+    account = it.accounts[lead % len(it.accounts)]
     message = f"Hello, this is word-{number}-word"
-    sent = it.kommo.send_widget_request(it.url, account, message, entity_id=number)
+    sent = it.kommo.send_widget_request(it.url, account, message, entity_id=1 + lead)
+    tally.leads[f"word-{number}-word"] = lead
     if sent.status == 200:
         tally.accepted[f"word-{number}-word"] = sent
         if dice.random() < 0.1:
@@ -145,7 +155,13 @@ def _verdict(it: Stage, tally: Tally) -> int:
     times = Counter(one.block.path for one in continuations)
     replies = [(paths[one.block.path], one.body["data"]) for one in continuations]
     told = sum(data["status"] == "fail" for _, data in replies)
-    mixed = sum(word not in data["reply"] for word, data in replies if data["status"] != "fail")
+    let_go = [word for word, data in replies if data["status"] == "skip"]
+    mixed = sum(
+        word not in data["reply"] or not _of_one_lead(tally, word, data["reply"])
+        for word, data in replies
+        if data["status"] == "success"
+    )
+    unanswered = _unanswered(tally, let_go, replies)
     lost = len(paths) - len(times)
     doubled = sum(count - 1 for count in times.values())
     rows = (
@@ -153,12 +169,37 @@ def _verdict(it: Stage, tally: Tally) -> int:
         ("no acknowledgement within 2 s", tally.unknown), ("repeats sent", tally.repeats),
         ("faults ordered", tally.faults), ("workers killed", tally.worker_kills),
         ("Redis killed", tally.redis_kills), ("answers", len(times) - told),
-        ("failures told", told), ("tokens sent astray", len(it.kommo.violations)),
+        ("failures told", told), ("let go, answered with a newer one", len(let_go)),
+        ("texts let go and never answered", unanswered),
+        ("tokens sent astray", len(it.kommo.violations)),
         ("mixed up", mixed), ("doubled", doubled), ("lost", lost),
     )  # fmt: skip
     for name, value in rows:
         print(f"{name:32} {value:7}")
-    return 1 if lost or doubled or mixed or it.kommo.violations else 0
+    return 1 if lost or doubled or mixed or unanswered or it.kommo.violations else 0
+
+
+def _of_one_lead(tally: Tally, word: str, reply: str) -> bool:
+    """Whether every word of a reply was said by the lead it went to; a lost one is unknown."""
+    lead = tally.leads[word]
+    return all(tally.leads[found] == lead for found in WORD.findall(reply))
+
+
+def _unanswered(tally: Tally, let_go: list[str], replies: list[tuple[str, dict[str, str]]]) -> int:
+    """Texts let go that no reply of their lead holds, and after which no failure was told."""
+    heard = {found for _, data in replies for found in WORD.findall(data["reply"])}
+    failed = {
+        (tally.leads[word], _number(word)) for word, data in replies if data["status"] == "fail"
+    }
+    return sum(
+        word not in heard
+        and not any(lead == tally.leads[word] and at > _number(word) for lead, at in failed)
+        for word in let_go
+    )
+
+
+def _number(word: str) -> int:
+    return int(word.split("-")[1])
 
 
 def _wait_until_ready(it: Stage) -> None:

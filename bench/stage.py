@@ -3,11 +3,12 @@
 import secrets
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -18,6 +19,9 @@ from kommo_bridge.stand_ins.ai import StandInAI
 from kommo_bridge.stand_ins.kommo import StandInKommo
 from kommo_bridge.stand_ins.processes import ROOT, process_environ, procfile_command
 from kommo_bridge.stand_ins.redis_server import RedisServer
+
+# What is measured is the bridge, not its listening for more of a customer's messages.
+NO_BURSTS = {"burst_seconds": 0, "replies_per_hour": 0}
 
 
 @dataclass
@@ -59,8 +63,16 @@ class Stage:
 
 
 @contextmanager
-def stage(accounts: int, **changes: object) -> Iterator[Stage]:
-    """Set the stage; nothing of the bridge runs yet. `changes` are settings."""
+def stage(
+    accounts: int, integration: Mapping[str, Any] = NO_BURSTS, **changes: object
+) -> Iterator[Stage]:
+    """Set the stage; nothing of the bridge runs yet.
+
+    Args:
+        accounts: How many.
+        integration: Fields of all their integrations.
+        changes: Settings.
+    """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="kommo_bridge-bench-")))
         server = stack.enter_context(RedisServer(folder / "redis"))
@@ -76,13 +88,15 @@ def stage(accounts: int, **changes: object) -> Iterator[Stage]:
             "rate_limit": RateLimit(100_000, 60),
         }
         settings = Settings(**{**values, **changes})  # type: ignore[arg-type]
-        known = _accounts(settings, kommo, accounts)
+        known = _accounts(settings, kommo, accounts, integration)
         one = Stage(folder, server, kommo, ai, settings, known, process_environ(settings))
         stack.callback(one.stop)
         yield one
 
 
-def _accounts(settings: Settings, kommo: StandInKommo, count: int) -> list[Account]:
+def _accounts(
+    settings: Settings, kommo: StandInKommo, count: int, fields: Mapping[str, Any]
+) -> list[Account]:
     store = IntegrationStore(settings.database_path, settings.secret_key)
     store.migrate()
     accounts = []
@@ -97,6 +111,7 @@ def _accounts(settings: Settings, kommo: StandInKommo, count: int) -> list[Accou
                 account_id=account.account_id,
                 secret_key=account.secret_key,
                 access_token=account.access_token,
+                **fields,
             )
         )
         accounts.append(account)

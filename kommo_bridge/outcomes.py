@@ -18,6 +18,7 @@ from kommo_bridge.errors import AssistantError
 from kommo_bridge.integrations import Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.logs import log_event
+from kommo_bridge.messenger_text import messenger_text
 from kommo_bridge.pause_tags import PauseTags
 from kommo_bridge.sentences import language_of, sentence
 from kommo_bridge.turns import SKIPPED, Place, Turns, is_own_widget
@@ -159,9 +160,20 @@ class Outcomes:
             tokens=reply.tokens,
         )
         self._count(request, integration, reply)
+        text = self._shaped(request, reply)
+        if not text and not reply.handoff:
+            blank = AssistantError("the AI's answer holds nothing visible", permanent=False)
+            return self._after_ai_error(request, record, integration, blank)
         if reply.handoff or self._says_handoff(integration, reply.text):
-            return self._hand_over(request, integration, reply.text, "the assistant hands over")
-        return Outcome("success", reply.text)
+            return self._hand_over(request, integration, text, "the assistant hands over")
+        return Outcome("success", text)
+
+    @staticmethod
+    def _shaped(request: WidgetRequest, reply: Reply) -> str:
+        made = messenger_text(reply.text)
+        if made.cut:
+            log_event(logger, "reply shortened", job=request.job_id, characters=len(reply.text))
+        return made.text
 
     def _count(self, request: WidgetRequest, integration: Integration, reply: Reply) -> None:
         self.usage.count(request, integration, reply.tokens)

@@ -19,7 +19,7 @@ LAYERS = [
     {"job_queue", "thread_worker", "jobs"},
     {"outcomes"},
     {"delivery", "recovery", "ticked_timeout", "turns", "pause_tags"},
-    {"assistant", "kommo/client", "answers", "widget_archive", "usage"},
+    {"assistant", "kommo/client", "answers", "widget_archive", "usage", "messenger_text"},
     {"conversations"},
     {"kommo/pacing", "kommo/widget_request", "kommo/continuation", "widget_rules"},
     {"integrations", "kommo/tokens", "settings", "deadlines", "redis_client"},
@@ -53,6 +53,7 @@ HOUSES = {
     "sqlite_utils": {"integrations"},
     "cryptography": {"integrations"},
     "PIL": {"widget_rules"},
+    "markdown_it": {"messenger_text"},
     "dotenv": set(),
     "pytest": set(),
 }

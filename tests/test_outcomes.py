@@ -63,6 +63,39 @@ def paused(parts: Parts, request: WidgetRequest) -> bool:
     return parts.outcomes.conversations.paused(conversation_name(request)) is not None
 
 
+class TestReply:
+    def test_markdown_becomes_the_messengers_marks(
+        self, parts: Parts, ask: Ask, ai: StandInAI, kommo: StandInKommo
+    ) -> None:
+        ai.reply = lambda _: "## Roses\n**45** euro, [order](https://flora.example/roses)"
+        request = ask()
+
+        answer(request, parts)
+
+        reply = data_of(kommo, request)["reply"]
+        assert reply == "*Roses*\n*45* euro, order: https://flora.example/roses"
+
+    def test_a_reply_too_long_for_a_messenger_is_cut_and_the_log_says_so(
+        self, parts: Parts, ask: Ask, ai: StandInAI, kommo: StandInKommo, caplog: Any
+    ) -> None:
+        ai.reply = lambda _: "A sentence. " * 400
+        request = ask()
+
+        with caplog.at_level("INFO"):
+            answer(request, parts)
+
+        assert 3400 < len(data_of(kommo, request)["reply"]) <= 3500
+        assert "reply shortened" in caplog.text
+
+    def test_an_invisible_reply_is_none(
+        self, parts: Parts, ask: Ask, ai: StandInAI, kommo: StandInKommo
+    ) -> None:
+        ai.reply = lambda _: "\u200b\u2060"
+
+        assert answer(ask(), parts) is not None
+        assert not kommo.continuations
+
+
 class TestMemory:
     def test_the_second_question_comes_with_the_first_turn(
         self, parts: Parts, ask: Ask, ai: StandInAI

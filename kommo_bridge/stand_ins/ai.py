@@ -49,10 +49,16 @@ def openai_error(
     return Status(status, _error(status, message, code=code), headers or {})
 
 
-def offline_reply(messages: Messages) -> str:
-    """Return the canned reply: the same words for the same last message of the customer."""
-    said = next((_text(one) for one in reversed(messages) if one["role"] == "user"), "")
-    return f'(offline stand-in) You wrote: "{said}". A real AI would answer you here.'
+def offline_reply(messages: Messages) -> str | dict[str, Any]:
+    """Return the canned reply: the same words for the same last messages of the customer.
+
+    It hands over to whoever writes of a human, and tells which message it remembers.
+    """
+    said = [_text(one) for one in messages if one["role"] == "user"] or [""]
+    if re.search(r"\bhuman\b", said[-1], re.IGNORECASE):
+        return hand_over_call("(offline stand-in) One moment, a colleague will answer you here.")
+    before = f' Before, you wrote: "{said[-2]}".' if said[1:] else ""
+    return f'(offline stand-in) You wrote: "{said[-1]}".{before} A real AI would answer you here.'
 
 
 class StandInAI(LocalServer):
@@ -189,8 +195,9 @@ def _are_tools(tools: Any) -> bool:
         and all(
             isinstance(tool, dict)
             and tool.get("type") == "function"
-            and re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", str(tool["function"].get("name", "")))
-            and tool["function"].get("parameters", {}).get("type") == "object"
+            and isinstance(function := tool.get("function"), dict)
+            and re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", str(function.get("name", "")))
+            and function.get("parameters", {}).get("type") == "object"
             for tool in tools
         )
     )

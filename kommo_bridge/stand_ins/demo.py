@@ -9,6 +9,8 @@ import os
 import secrets
 import sys
 import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from http import HTTPStatus
 from pathlib import Path
@@ -21,17 +23,20 @@ from kommo_bridge.stand_ins.kommo import StandInKommo
 from kommo_bridge.stand_ins.local_redis import local_redis
 from kommo_bridge.stand_ins.processes import ROOT, run_bridge
 from kommo_bridge.stand_ins.redis_server import free_port
-from kommo_bridge.stand_ins.salesbot import Conversation
+from kommo_bridge.stand_ins.salesbot import Conversation, SalesbotRun
 from kommo_bridge.stand_ins.widget_script import widget_flow
 
 MESSAGES = (
-    "Hello, do you deliver flowers on Sundays?",
-    "And how much is a bouquet of 21 roses?",
-    "Gracias. ¿Puedo pagar con tarjeta?",
+    "Hello, how much is a bouquet of 21 roses?",
+    "And of 51?",
 )
+BURST = ("Hi again", "do you deliver", "on Sundays?")
+WANTS_HUMAN = "I would like to talk to a human, please."
+BURST_LEAD = 1002
+SECONDS_BETWEEN_MESSAGES = 0.3
 INSTRUCTIONS = (
     "We are Flora, a flower shop. We deliver every day from 9 to 20 h. A bouquet of 21 roses is "
-    "45 euro. Cards and cash are accepted."
+    "45 euro, of 51 roses 99 euro. Cards and cash are accepted."
 )
 
 
@@ -52,6 +57,8 @@ def main() -> int:
         print(f"Kommo: a stand-in on this machine. AI: {_ai_name(ai)}. Redis: {redis_url}")
         print(f"The bridge: gunicorn and worker.py, {url}\n")
         went_well = _conversation(kommo, url, accounts[0])
+        went_well &= _burst(kommo, url, accounts[0])
+        went_well &= _hand_over(kommo, url, accounts[0])
         went_well &= _failure(kommo, url, accounts[1])
         if kommo.violations:
             print("FAULT: an access token reached a block of another account")
@@ -70,9 +77,41 @@ def _folder(stack: ExitStack) -> Path:
 
 
 def _conversation(kommo: StandInKommo, url: str, account: Account) -> bool:
-    print("A customer writes on WhatsApp; the widget's own flow runs, looped by a pause:")
+    print(
+        "A customer writes on WhatsApp; the widget's own flow runs, looped by a pause. The bridge "
+        "listens 2 s for more, and remembers:"
+    )
     bot = Conversation(kommo, account, widget_flow(url), contact_name="Ana", timeout_seconds=90)
     return all(_exchange(bot, message, exit_expected="success") for message in MESSAGES)
+
+
+def _burst(kommo: StandInKommo, url: str, account: Account) -> bool:
+    print("\nThree messages within a second, a Salesbot for each: one reply, two are let go:")
+    bots = [
+        Conversation(kommo, account, widget_flow(url), lead_id=BURST_LEAD, timeout_seconds=90)
+        for _ in BURST
+    ]
+    with ThreadPoolExecutor(len(BURST)) as pool:
+        running = []
+        for bot, message in zip(bots, BURST, strict=True):
+            print(f"  customer  {message}")
+            running.append(pool.submit(bot.say, message))
+            time.sleep(SECONDS_BETWEEN_MESSAGES)
+        runs = [one.result() for one in running]
+    for run in runs:
+        _print_bubbles(run)
+    exits = [run.exit if run else None for run in runs]
+    bubbles = sum(len(run.bubbles) for run in runs if run)
+    print(f"            exits {', '.join(map(str, exits))}; {bubbles} message to the customer")
+    return exits == ["skip", "skip", "success"] and bubbles == 1
+
+
+def _hand_over(kommo: StandInKommo, url: str, account: Account) -> bool:
+    print("\nThe customer asks for a human: a hand-over, then the assistant is silent:")
+    bot = Conversation(kommo, account, widget_flow(url), contact_name="Ana", timeout_seconds=90)
+    went_well = _exchange(bot, WANTS_HUMAN, exit_expected="handoff")
+    bot.start_anew()
+    return went_well & _exchange(bot, "Are you there?", exit_expected="skip", bubbles=0)
 
 
 def _failure(kommo: StandInKommo, url: str, account: Account) -> bool:
@@ -81,22 +120,26 @@ def _failure(kommo: StandInKommo, url: str, account: Account) -> bool:
     return _exchange(bot, "Hello?", exit_expected="fail")
 
 
-def _exchange(bot: Conversation, message: str, *, exit_expected: str) -> bool:
-    """One message and what the customer then sees: one bubble, or it is a fault."""
+def _exchange(bot: Conversation, message: str, *, exit_expected: str, bubbles: int = 1) -> bool:
+    """One message and what the customer then sees: that many bubbles, or it is a fault."""
     print(f"  customer  {message}")
     run = bot.say(message)
     if run is None or run.answer_milliseconds is None:
         status = run.acknowledged_status if run else "nothing: the bot has stopped"
         print(f"  FAULT     acknowledged with {status}, but never continued")
         return False
-    for text in run.bubbles:
-        print("  Salesbot  " + text.replace("\n", "\n            "))
+    _print_bubbles(run)
     print(
         f"            exit {run.exit}; acknowledged {run.acknowledged_status} in "
         f"{run.acknowledgement_milliseconds:.0f} ms, answered in {run.answer_milliseconds:.0f} ms"
     )
     seen = (run.acknowledged_status, run.exit, len(run.bubbles))
-    return seen == (HTTPStatus.OK, exit_expected, 1)
+    return seen == (HTTPStatus.OK, exit_expected, bubbles)
+
+
+def _print_bubbles(run: SalesbotRun | None) -> None:
+    for text in run.bubbles if run else ():
+        print("  Salesbot  " + text.replace("\n", "\n            "))
 
 
 def _environment(
