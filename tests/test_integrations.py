@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlite_utils import Database
 
 from kommo_bridge.app import create_app
 from kommo_bridge.errors import IntegrationError, SettingsError
-from kommo_bridge.integrations import Integration, IntegrationStore, from_mapping
+from kommo_bridge.integrations import Integration, IntegrationStore, from_mapping, migrations
 from kommo_bridge.settings import Settings
 
 SECRET_KEY = secrets.token_hex(32)
@@ -77,6 +78,26 @@ def test_migrating_twice_changes_nothing(store: IntegrationStore, acme: Integrat
     store.migrate()
 
     assert store.all() == [acme]
+
+
+def test_a_file_of_the_first_release_gets_the_defaults_of_conversations(path: Path) -> None:
+    db = Database(path)
+    migrations.apply(db, stop_before="m002_add_conversations")
+    db.table("integrations").insert(
+        {"integration_id": "0b01", "subdomain": "acme", "secret_key": "", "access_token": "",
+         "previous_secret_key": "", "ai_api_key": "", "history": 5, "enabled": 1}
+    )  # fmt: skip
+    db.close()
+    store = IntegrationStore(path, SECRET_KEY)
+
+    store.migrate()
+
+    [old] = store.all()
+    new = Integration("0b01", "acme")
+    for name in ("burst_seconds", "handoff_hours", "handoff_tool", "handoff_text", "pause_tag",
+                 "history_days", "replies_per_hour", "tokens_per_month"):  # fmt: skip
+        assert getattr(old, name) == getattr(new, name), name
+    assert old.history == 5
 
 
 def test_many_processes_may_migrate_at_once(path: Path) -> None:
@@ -338,6 +359,16 @@ def test_what_was_removed_meanwhile_cannot_be_renamed(
         ({"temperature": float("nan")}, "temperature"),
         ({"history": -1}, "history"),
         ({"history": 10**9}, "history"),
+        ({"history_days": 0}, "history_days"),
+        ({"burst_seconds": 10.5}, "burst_seconds"),
+        ({"burst_seconds": -1}, "burst_seconds"),
+        ({"handoff_hours": 0}, "handoff_hours"),
+        ({"handoff_hours": 721}, "handoff_hours"),
+        ({"handoff_text": " "}, "handoff_text"),
+        ({"no_text_text": "{}"}, "no_text_text"),
+        ({"fallback_text": '{"en": ""}'}, "fallback_text"),
+        ({"replies_per_hour": -1}, "replies_per_hour"),
+        ({"tokens_per_day": 2**63}, "tokens_per_day"),
         ({"fallback_text": " "}, "fallback_text"),
         ({"no_text_text": ""}, "no_text_text"),
         ({"account_id": 0}, "account_id"),
@@ -404,6 +435,10 @@ GOOD = {"subdomain": "good", "integration_id": INTEGRATION_ID, "secret_key": "it
         {**GOOD, "account_id": True},
         {**GOOD, "account_id": []},
         {**GOOD, "history": None},
+        {**GOOD, "burst_seconds": "nan"},
+        {**GOOD, "handoff_hours": True},
+        {**GOOD, "handoff_tool": "perhaps"},
+        {**GOOD, "replies_per_day": 1.5},
         {**GOOD, "history": ""},
         {**GOOD, "history": float("nan")},
         {**GOOD, "temperature": "hot"},
