@@ -81,6 +81,7 @@ def test_migrating_twice_changes_nothing(store: IntegrationStore, acme: Integrat
 
 
 def test_a_file_of_the_first_release_gets_the_defaults_of_conversations(path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
     db = Database(path)
     migrations.apply(db, stop_before="m002_add_conversations")
     db.table("integrations").insert(
