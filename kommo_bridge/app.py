@@ -17,6 +17,7 @@ from kommo_bridge.kommo.widget_request import MAX_BODY_BYTES
 from kommo_bridge.logs import log_event
 from kommo_bridge.redis_client import WEB_TIMEOUT_SECONDS, connect
 from kommo_bridge.settings import Settings
+from kommo_bridge.web.dashboard import mount_dashboard
 from kommo_bridge.web.errors import register_error_handlers
 from kommo_bridge.web.health import health
 from kommo_bridge.web.widget_requests import widget_requests
@@ -47,6 +48,8 @@ def create_app(settings: Settings) -> Flask:
         widget_requests(integrations, JobQueue(redis, settings), settings.kommo_extra_hosts)
     )
     app.register_blueprint(health(integrations, redis))
+    if settings.dashboard_password:
+        mount_dashboard(app, settings)
     register_error_handlers(app)
     app.cli.add_command(integrations_group(integrations))
     app.cli.add_command(conversations_group(integrations, redis))

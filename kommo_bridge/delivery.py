@@ -86,6 +86,8 @@ class Delivery:
                 outcome = record.outcome
             if not (record and record.uncertain):
                 outcome = last_look(outcome)
+                if not self.answers.renew(request.job_id, claim):  # it may have asked Kommo
+                    return self._later(request, CLAIM_SECONDS / 5)
             before = self.answers.sending(request)
             later = self._send(request, before, outcome, integration, claim)
             if later is None:

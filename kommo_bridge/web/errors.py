@@ -28,7 +28,7 @@ def _refused(error: RefusedRequest) -> Response:
         code=error.code,
         reason=error.reason,
     )
-    response = _error(error.status, error.code, error.message)
+    response = error_response(error.status, error.code, error.message)
     if error.retry_after_seconds is not None:
         response.headers["Retry-After"] = str(error.retry_after_seconds)
     return response
@@ -37,7 +37,7 @@ def _refused(error: RefusedRequest) -> Response:
 def _http_error(error: HTTPException) -> Response:
     status = error.code or 500
     message = "The body is larger than 64 KiB." if isinstance(error, RequestEntityTooLarge) else ""
-    response = _error(status, CODES.get(status, "error"), message or f"{error.name}.")
+    response = error_response(status, CODES.get(status, "error"), message or f"{error.name}.")
     for name, value in error.get_headers():
         if name in ("Allow", "WWW-Authenticate", "Location"):
             response.headers[name] = value
@@ -46,10 +46,11 @@ def _http_error(error: HTTPException) -> Response:
 
 def _unexpected(error: Exception) -> Response:
     logger.error("unexpected error", exc_info=error)
-    return _error(500, "internal_error", "Something went wrong on our side.")
+    return error_response(500, "internal_error", "Something went wrong on our side.")
 
 
-def _error(status: int, code: str, message: str) -> Response:
+def error_response(status: int, code: str, message: str) -> Response:
+    """The shape of all our refusals."""
     response = jsonify(status="error", error=code, message=message)
     response.status_code = status
     return response

@@ -1,0 +1,116 @@
+"""rq-dashboard at `/rq/`: queues, jobs and tracebacks, behind basic auth.
+
+https://github.com/Parallels/rq-dashboard has no password of its own, opens a Redis client for
+each request by a URL that it would also show, and changes state by GET. So its own hook is
+replaced: ours asks for the password, refuses what another site sent, and lends our connection.
+"""
+
+import hmac
+import logging
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, current_app, request
+from redis import Redis
+from redis.exceptions import RedisError
+from rq.exceptions import NoSuchJobError
+from rq.serializers import JSONSerializer
+
+from kommo_bridge.logs import log_event
+from kommo_bridge.redis_client import connect
+from kommo_bridge.settings import Settings
+from kommo_bridge.web.errors import error_response
+
+PREFIX = "/rq"
+NAME = "rq_dashboard"
+TIMEOUT_SECONDS = 5
+# https://developer.mozilla.org/docs/Web/HTTP/Reference/Headers/Sec-Fetch-Site
+OWN_SITES = ("same-origin", "none")
+HEADERS = {
+    "Cache-Control": "no-store",
+    "X-Frame-Options": "DENY",
+    "X-Robots-Tag": "noindex",
+    "Referrer-Policy": "same-origin",
+}
+
+logger = logging.getLogger(__name__)
+
+
+def mount_dashboard(app: Flask, settings: Settings) -> None:
+    """Mount it; called only when `DASHBOARD_PASSWORD` is set."""
+    # Here, not above: a web process without a dashboard has no use for it.
+    from rq_dashboard import blueprint, web  # noqa: PLC0415
+
+    web.config.serializer = JSONSerializer
+    # Shown as the name of the instance: never the address, which may hold a password.
+    app.config["RQ_DASHBOARD_REDIS_URL"] = ("redis://kommo_bridge",)
+    app.config["RQ_DASHBOARD_POLL_INTERVAL"] = 2500
+    app.register_blueprint(blueprint, url_prefix=PREFIX)
+    # Its pages ask for an icon of the application's own, which has no static folder.
+    app.add_url_rule(f"{PREFIX}/static/<path:filename>", "static", build_only=True)
+    app.register_error_handler(NoSuchJobError, _no_such_job)
+    redis = connect(settings.redis_url, timeout_seconds=TIMEOUT_SECONDS)
+    app.before_request_funcs[NAME] = [
+        lambda: _ask_for_password(settings),
+        _refuse_other_sites,
+        lambda: _lend(redis),
+    ]
+    app.after_request_funcs.setdefault(NAME, []).append(_with_headers)
+
+
+def _ask_for_password(settings: Settings) -> Response | None:
+    given = request.authorization
+    name, password = (given.username, given.password) if given else (None, None)
+    # Both are compared, whatever the first says, and in constant time.
+    right = [
+        hmac.compare_digest((said or "").encode(), (wanted or "").encode())
+        for said, wanted in (
+            (name, settings.dashboard_username),
+            (password, settings.dashboard_password),
+        )
+    ]
+    if all(right):
+        return None
+    if given:
+        log_event(logger, "dashboard refused", level=logging.WARNING)
+    response = error_response(401, "unauthorized", "The dashboard asks for a name and a password.")
+    response.headers["WWW-Authenticate"] = 'Basic realm="kommo_bridge", charset="UTF-8"'
+    return response
+
+
+def _refuse_other_sites() -> Response | None:
+    """A browser sends the password by itself, also for what another site's page asks for."""
+    changes = request.method != "GET" or request.path.startswith(f"{PREFIX}/requeue/")
+    if changes and not _from_here():
+        log_event(logger, "dashboard refused another site", level=logging.WARNING)
+        return error_response(403, "other_site", "This can be asked for from the dashboard only.")
+    return None
+
+
+def _from_here() -> bool:
+    """True without any such header too: no browser leaves all three out."""
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site in OWN_SITES
+    source = request.headers.get("Origin") or request.headers.get("Referer")
+    return source is None or urlsplit(source).netloc == request.host
+
+
+def _lend(redis: Redis) -> Response | None:
+    try:
+        redis.ping()
+    except RedisError as error:
+        log_event(logger, "redis is away", level=logging.WARNING, error=type(error).__name__)
+        return error_response(503, "queue_unavailable", "Redis cannot be reached.")
+    current_app.redis_conn = redis  # type: ignore[attr-defined]
+    return None
+
+
+def _no_such_job(_error: NoSuchJobError) -> Response:
+    return error_response(404, "not_found", "There is no such job: it may have expired.")
+
+
+def _with_headers(response: Response) -> Response:
+    for name, value in HEADERS.items():
+        if name != "Cache-Control" or not request.path.startswith(f"{PREFIX}/static/"):
+            response.headers[name] = value
+    return response

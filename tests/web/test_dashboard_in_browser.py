@@ -1,0 +1,78 @@
+"""The dashboard in a real browser: queues, a failed job with its traceback, requeue by a click."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+from kommo_bridge.integrations import Integration
+from kommo_bridge.job_queue import work_queue
+from kommo_bridge.settings import Settings
+from kommo_bridge.stand_ins.account import Account
+from kommo_bridge.stand_ins.ai import StandInAI, openai_error
+from kommo_bridge.stand_ins.kommo import StandInKommo
+from kommo_bridge.stand_ins.processes import process_environ, run_bridge
+
+PASSWORD = "for-the-browser"
+SECONDS = 20
+# Set by whoever renews the pictures of docs/dashboard.md.
+PICTURES = os.environ.get("DASHBOARD_PICTURES")
+
+
+@pytest.fixture
+def browser() -> Iterator[Chrome]:
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
+    driver = shutil.which("chromedriver")
+    if not found or not driver:
+        pytest.fail("This test needs Chromium: sudo bash .ci/install-browser", pytrace=False)
+    options = ChromeOptions()
+    options.binary_location = found
+    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(flag)
+    options.add_argument("--window-size=1100,700")
+    with Chrome(options=options, service=Service(driver)) as chrome:
+        yield chrome
+
+
+@pytest.fixture
+def url(settings: Settings, acme: Integration, tmp_path: Path) -> Iterator[str]:
+    environ = process_environ(settings) | {"DASHBOARD_PASSWORD": PASSWORD}
+    with run_bridge(environ, tmp_path / "bridge.log"):
+        yield f"127.0.0.1:{environ['PORT']}"
+
+
+def picture(browser: Chrome, name: str) -> None:
+    if PICTURES:
+        browser.save_screenshot(str(Path(PICTURES) / name))
+
+
+def test_queues_a_failed_job_and_requeue(
+    url: str, browser: Chrome, kommo: StandInKommo, account: Account, ai: StandInAI, redis: Redis
+) -> None:
+    wait = WebDriverWait(browser, SECONDS)
+    ai.faults.order(openai_error(401), times=1)
+    sent = kommo.send_widget_request(f"http://{url}", account, "Do you deliver?", entity_id=7)
+    kommo.wait_for(sent, SECONDS)
+    failed = work_queue(redis).failed_job_registry
+    wait.until(lambda _: failed.get_job_ids())
+    [job_id] = failed.get_job_ids()
+
+    browser.get(f"http://admin:{PASSWORD}@{url}/rq/")
+    browser.get(f"http://{url}/rq/")
+    wait.until(lambda page: "kommo" in page.find_element(By.ID, "queues").text)
+    picture(browser, "rq-dashboard-queues.png")
+
+    browser.get(f"http://{url}/rq/0/view/job/{job_id}")
+    wait.until(lambda page: "the AI answered 401" in page.find_element(By.TAG_NAME, "body").text)
+    picture(browser, "rq-dashboard-failed-job.png")
+    browser.find_element(By.ID, "requeue-job-btn").click()
+
+    wait.until(lambda _: not failed.get_job_ids())
+    assert len(kommo.continuations) == 1
