@@ -62,7 +62,8 @@ class Answer:
         state: `open`, `continued` or `given_up`.
         outcome: None until there is a reply or a reason to fail.
         uncertain: A continue call was sent whose outcome is not known.
-        attempts: How often it was worked on before.
+        attempts: How often it was worked on before, without waits for its turn.
+        first: It was never looked at before.
     """
 
     request: WidgetRequest
@@ -70,6 +71,7 @@ class Answer:
     outcome: Outcome | None = None
     uncertain: bool = False
     attempts: int = 0
+    first: bool = True
 
 
 class Answers:
@@ -112,7 +114,7 @@ class Answers:
 
     def not_an_attempt(self, job_id: str) -> None:
         """It only had to wait for its turn: the waits after failures do not grow by that."""
-        self._redis.hincrby(record_key(job_id), "attempts", -1)
+        self._redis.hincrby(record_key(job_id), "waits", 1)
 
     def claim(self, job_id: str) -> str | None:
         """Take the right to send for `CLAIM_SECONDS`; None while another worker has it."""
@@ -196,7 +198,8 @@ def _answer(fields: dict[Any, Any]) -> Answer:
         state=fields.get(b"state", OPEN.encode()).decode(),
         outcome=_outcome(fields.get(b"outcome")),
         uncertain=b"uncertain" in fields,
-        attempts=int(fields.get(b"attempts", 0)),
+        attempts=int(fields.get(b"attempts", 0)) - int(fields.get(b"waits", 0)),
+        first=b"attempts" not in fields,
     )
 
 

@@ -15,11 +15,13 @@ from kommo_bridge.integrations import IntegrationStore
 from kommo_bridge.job_queue import JobQueue
 from kommo_bridge.kommo.widget_request import MAX_BODY_BYTES
 from kommo_bridge.logs import log_event
+from kommo_bridge.metrics import Metrics
 from kommo_bridge.redis_client import WEB_TIMEOUT_SECONDS, connect
 from kommo_bridge.settings import Settings
 from kommo_bridge.web.dashboard import mount_dashboard
 from kommo_bridge.web.errors import register_error_handlers
 from kommo_bridge.web.health import health
+from kommo_bridge.web.metrics import metrics_page
 from kommo_bridge.web.widget_requests import widget_requests
 
 logger = logging.getLogger(__name__)
@@ -41,13 +43,20 @@ def create_app(settings: Settings) -> Flask:
             level=logging.WARNING,
             hosts=hosts,
         )
+    metrics = Metrics(redis)
     app = Flask("kommo_bridge", static_folder=None)
     app.config["KOMMO_BRIDGE_SETTINGS"] = settings
+    app.config["KOMMO_BRIDGE_METRICS"] = metrics
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.register_blueprint(
-        widget_requests(integrations, JobQueue(redis, settings), settings.kommo_extra_hosts)
+        widget_requests(
+            integrations, JobQueue(redis, settings), settings.kommo_extra_hosts, metrics
+        )
     )
     app.register_blueprint(health(integrations, redis))
+    if settings.metrics_token:
+        token = settings.metrics_token
+        app.register_blueprint(metrics_page(metrics, redis, integrations, token))
     if settings.dashboard_password:
         mount_dashboard(app, settings)
     register_error_handlers(app)

@@ -19,6 +19,7 @@ from kommo_bridge.kommo.continuation import Continuation, continuation
 from kommo_bridge.kommo.pacing import Pacer
 from kommo_bridge.kommo.widget_request import WidgetRequest, check_return_url
 from kommo_bridge.logs import log_event
+from kommo_bridge.metrics import Metrics
 
 # Seconds before the second, third ... attempt; the last one repeats until the deadline.
 WAITS = (2, 5, 10, 20, 40, 60)
@@ -36,7 +37,7 @@ class Delivery:
 
     Attributes:
         integrations: Where a token that changed meanwhile is found.
-        answers, client, pacer: The records, the calls, their pace.
+        answers, client, pacer, metrics: The records, the calls, their pace, the figures.
         continue_deadline_seconds: How long after the acknowledgement a failing call is repeated.
         extra_hosts: `KOMMO_EXTRA_HOSTS`.
     """
@@ -47,6 +48,7 @@ class Delivery:
     pacer: Pacer
     continue_deadline_seconds: float
     extra_hosts: frozenset[str]
+    metrics: Metrics
 
     def deliver(
         self,
@@ -141,6 +143,9 @@ class Delivery:
             if not (error.status == HTTPStatus.NOT_FOUND and record.uncertain):
                 return self._after_error(request, record, integration, error)
             # An earlier call got no answer and nobody waits any more: it had arrived.
+        self.metrics.count("kommo_bridge_answers", outcome.status)
+        self.metrics.observe("kommo_bridge_continue_seconds", time.monotonic() - started)
+        self.metrics.observe("kommo_bridge_answer_seconds", time.time() - request.accepted_at)
         log_event(
             logger,
             "salesbot continued",
@@ -193,6 +198,7 @@ class Delivery:
             error=str(error),
             codes=",".join(error.codes) or None,
         )
+        self.metrics.count("kommo_bridge_failures", f"kommo_{error.status or 'no_answer'}")
         if not error.arrived and not record.uncertain:
             self.answers.not_sent(request.job_id)
         wait = max(error.retry_after_seconds or 0.0, wait_after(record.attempts))
@@ -213,8 +219,10 @@ class Delivery:
         if left <= 0:
             self.answers.close(request.job_id, GIVEN_UP)
             reason = error or "paused by Kommo"
+            self.metrics.count("kommo_bridge_failures", "given_up")
             raise KommoError(f"not continued before the deadline ({reason})", permanent=True)
         wait = min(wait, left + 1)
+        self.metrics.count("kommo_bridge_retries", "kommo")
         self.answers.postpone(request.job_id, time.time() + wait + 2 * SWEEP_MARGIN_SECONDS)
         return wait
 

@@ -29,6 +29,7 @@ from kommo_bridge.kommo.client import KommoClient
 from kommo_bridge.kommo.pacing import Pacer
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.logs import log_event
+from kommo_bridge.metrics import Metrics
 from kommo_bridge.outcomes import Outcomes
 from kommo_bridge.pause_tags import PauseTags
 from kommo_bridge.redis_client import connect
@@ -99,6 +100,9 @@ def answer(request: WidgetRequest, parts: Parts) -> float | None:
     """
     outcomes = parts.outcomes
     record = parts.answers.begin(request)
+    if record.first:
+        waited = time.time() - request.accepted_at
+        outcomes.metrics.observe("kommo_bridge_queue_wait_seconds", waited)
     if record.state == CONTINUED:
         log_event(logger, "already continued", job=request.job_id)
         return None
@@ -203,6 +207,7 @@ def build_parts(settings: Settings) -> Parts:
     redis = connect(settings.redis_url)
     integrations = IntegrationStore(settings.database_path, settings.secret_key)
     answers, client, pacer = Answers(redis), KommoClient(), Pacer(redis)
+    metrics = Metrics(redis)
     assistant = Assistant(
         api_key=settings.openai_api_key,
         base_url=settings.openai_base_url,
@@ -217,6 +222,7 @@ def build_parts(settings: Settings) -> Parts:
         turns=Turns(redis, answers),
         usage=Usage(redis),
         pause_tags=PauseTags(redis, client, pacer, settings.kommo_extra_hosts),
+        metrics=metrics,
     )
     delivery = Delivery(
         integrations=integrations,
@@ -225,5 +231,6 @@ def build_parts(settings: Settings) -> Parts:
         pacer=pacer,
         continue_deadline_seconds=settings.continue_deadline_seconds,
         extra_hosts=settings.kommo_extra_hosts,
+        metrics=metrics,
     )
     return Parts(settings, integrations, answers, assistant, outcomes, delivery)

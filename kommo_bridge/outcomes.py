@@ -19,6 +19,7 @@ from kommo_bridge.integrations import Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.logs import log_event
 from kommo_bridge.messenger_text import messenger_text
+from kommo_bridge.metrics import Metrics
 from kommo_bridge.pause_tags import PauseTags
 from kommo_bridge.sentences import language_of, sentence
 from kommo_bridge.turns import SKIPPED, Place, Turns, is_own_widget
@@ -39,6 +40,7 @@ class Outcomes:
     Attributes:
         reply_deadline_seconds: After it, the customer is told that there is no reply.
         answers, assistant, conversations, turns, usage, pause_tags: What the rules look at.
+        metrics: Where it is counted.
     """
 
     reply_deadline_seconds: float
@@ -48,12 +50,14 @@ class Outcomes:
     turns: Turns
     usage: Usage
     pause_tags: PauseTags
+    metrics: Metrics
 
     def find(
         self, request: WidgetRequest, record: Answer, integration: Integration
     ) -> Outcome | float:
         """The outcome, or the seconds until it makes sense to ask again."""
         if self.seconds_left(request) <= 0:
+            self.metrics.count("kommo_bridge_failures", "deadline")
             return self._failure(request, integration, "no reply before the deadline")
         if not integration.enabled:
             return self._failure(request, integration)
@@ -151,7 +155,10 @@ class Outcomes:
         try:
             reply = self.assistant.reply(integration, request, seconds=left, history=history)
         except AssistantError as error:
+            self.metrics.observe("kommo_bridge_ai_seconds", time.monotonic() - started)
             return self._after_ai_error(request, record, integration, error)
+        self.metrics.observe("kommo_bridge_ai_seconds", time.monotonic() - started)
+        self.metrics.count("kommo_bridge_tokens", amount=reply.tokens)
         log_event(
             logger,
             "reply received",
@@ -203,9 +210,11 @@ class Outcomes:
             error=str(error),
             permanent=error.permanent,
         )
+        self.metrics.count("kommo_bridge_failures", "ai_final" if error.permanent else "ai")
         left = self.seconds_left(request)
         if error.permanent or left <= 0:
             return self._failure(request, integration, str(error))
+        self.metrics.count("kommo_bridge_retries", "ai")
         return min(error.retry_after_seconds or wait_after(record.attempts), left)
 
     def _human_answers(self, request: WidgetRequest, integration: Integration) -> bool:

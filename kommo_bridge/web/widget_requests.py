@@ -2,8 +2,9 @@
 
 import logging
 import time
+from http import HTTPStatus
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, g, jsonify, request
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import RequestEntityTooLarge
 
@@ -18,6 +19,7 @@ from kommo_bridge.kommo.widget_request import (
     parse_body,
 )
 from kommo_bridge.logs import log_event
+from kommo_bridge.metrics import Metrics
 
 READ_BYTES = 16 * 1024
 BROKEN_OFF = "The body did not arrive in time or broke off."
@@ -26,10 +28,27 @@ logger = logging.getLogger(__name__)
 
 
 def widget_requests(
-    integrations: IntegrationStore, queue: JobQueue, extra_hosts: frozenset[str]
+    integrations: IntegrationStore,
+    queue: JobQueue,
+    extra_hosts: frozenset[str],
+    metrics: Metrics,
 ) -> Blueprint:
     """The blueprint of `POST /api/kommo/kommo/widget-request`."""
     blueprint = Blueprint("widget_requests", __name__)
+
+    @blueprint.before_request
+    def start() -> None:
+        g.started = time.perf_counter()
+
+    @blueprint.after_request
+    def measure(response: Response) -> Response:
+        refused = response.status_code != HTTPStatus.OK
+        result = response.get_json().get("error", "error") if refused else g.result
+        metrics.count("kommo_bridge_widget_requests", result)
+        if not refused:
+            seconds = time.perf_counter() - g.started
+            metrics.observe("kommo_bridge_acknowledgement_seconds", seconds)
+        return response
 
     @blueprint.post("/api/kommo/kommo/widget-request")
     def widget_request() -> Response:
@@ -42,7 +61,8 @@ def widget_requests(
         if integration.account_id is None and claims.account_id:
             integrations.bind_account(integration, claims.account_id)
         queued = queue.enqueue(checked)
-        _log(checked, "widget request queued" if queued else "widget request repeated", started)
+        g.result = "queued" if queued else "repeated"
+        _log(checked, f"widget request {g.result}", started)
         return jsonify(status="ok")
 
     return blueprint

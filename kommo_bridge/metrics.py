@@ -1,0 +1,117 @@
+"""Figures of all processes and machines, kept in Redis.
+
+Each process adds its events up in memory and brings them to Redis once a second: no answer and no
+acknowledgement waits for that, and a Redis that is away loses nothing. A killed process loses its
+last second. Names and labels are Prometheus'; a label never holds what a customer wrote.
+"""
+
+import atexit
+import json
+import os
+import threading
+import time
+from bisect import bisect_left
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from kommo_bridge.redis_client import PREFIX
+
+KEY = f"{PREFIX}metrics"
+FLUSH_SECONDS = 1.0
+FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
+SLOW = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 300.0, 900.0)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A counter with its label, or a histogram of seconds with its upper bounds."""
+
+    text: str
+    label: str = ""
+    bounds: tuple[float, ...] = ()
+
+
+FIGURES = {
+    "kommo_bridge_widget_requests": Figure("Widget requests by result.", label="result"),
+    "kommo_bridge_acknowledgement_seconds": Figure("From request to our 200.", bounds=FAST),
+    "kommo_bridge_queue_wait_seconds": Figure("From the 200 to the first look.", bounds=SLOW),
+    "kommo_bridge_ai_seconds": Figure("One question to the AI, answered or not.", bounds=SLOW),
+    "kommo_bridge_continue_seconds": Figure("One accepted continue call.", bounds=SLOW),
+    "kommo_bridge_answer_seconds": Figure("From the 200 to the continued Salesbot.", bounds=SLOW),
+    "kommo_bridge_answers": Figure("Continued Salesbots by status.", label="status"),
+    "kommo_bridge_failures": Figure("Failed calls and given up answers.", label="kind"),
+    "kommo_bridge_retries": Figure("Waits before another try, by partner.", label="partner"),
+    "kommo_bridge_tokens": Figure("Tokens as the AI counts them."),
+}
+
+
+class Metrics:
+    """Counts events of this process; safe in all its threads, and after a fork."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+        self._flushed_by = 0
+
+    def count(self, name: str, label: str = "", amount: float = 1) -> None:
+        """Add to a counter."""
+        self._add({_field(name, label): amount})
+
+    def observe(self, name: str, seconds: float) -> None:
+        """Add one duration to a histogram."""
+        bounds = FIGURES[name].bounds
+        place = bisect_left(bounds, seconds)
+        bound = str(bounds[place]) if place < len(bounds) else "+Inf"
+        self._add({_field(name, bound): 1, _field(name, "sum"): max(0.0, seconds)})
+
+    def flush(self) -> None:
+        """Bring what was counted to Redis; what cannot be brought is kept for the next time."""
+        with self._lock:
+            counts, self._counts = self._counts, Counter()
+        if not counts:
+            return
+        try:
+            with self._redis.pipeline() as pipeline:
+                for field, amount in counts.items():
+                    pipeline.hincrbyfloat(KEY, field, amount)
+                pipeline.execute()
+        except RedisError:
+            with self._lock:
+                self._counts.update(counts)
+
+    def read(self) -> dict[tuple[str, str], float]:
+        """All figures by name and label, a histogram's bound or `sum`.
+
+        Raises:
+            RedisError: Redis is away.
+        """
+        kept: dict[Any, Any] = self._redis.hgetall(KEY)
+        found: dict[tuple[str, str], float] = {}
+        for field, amount in kept.items():
+            name, label = json.loads(field)
+            found[name, label] = float(amount)
+        return found
+
+    def _add(self, amounts: dict[str, float]) -> None:
+        with self._lock:
+            for field, amount in amounts.items():
+                self._counts[field] += amount  # type: ignore[assignment]
+            if self._flushed_by == os.getpid():
+                return
+            self._flushed_by = os.getpid()
+        threading.Thread(target=self._keep_flushing, name="metrics", daemon=True).start()
+        atexit.register(self.flush)
+
+    def _keep_flushing(self) -> None:
+        while True:
+            time.sleep(FLUSH_SECONDS)
+            self.flush()
+
+
+def _field(name: str, label: str) -> str:
+    return json.dumps([name, label])

@@ -1,0 +1,174 @@
+"""The figures: added up over processes in Redis, told as Prometheus text, without secrets."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import Ask, Salesbot
+from flask.testing import FlaskClient
+from prometheus_client.parser import text_string_to_metric_families
+from redis import Redis
+from werkzeug.test import TestResponse
+
+from kommo_bridge.app import create_app
+from kommo_bridge.errors import AssistantError
+from kommo_bridge.integrations import Integration
+from kommo_bridge.jobs import Parts, answer
+from kommo_bridge.metrics import FIGURES, Metrics
+from kommo_bridge.settings import Settings
+from kommo_bridge.stand_ins.ai import StandInAI, openai_error
+from kommo_bridge.stand_ins.processes import ROOT
+from kommo_bridge.stand_ins.redis_server import RedisServer
+from kommo_bridge.stand_ins.widget_requests import WIDGET_REQUEST_PATH
+
+TOKEN = "metrics-token-for-this-test"
+Read = Callable[[], dict[str, float]]
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
+    """One of its own for each test: others bring their figures a second later."""
+    with RedisServer(tmp_path / "redis") as server:
+        yield server
+
+
+@pytest.fixture
+def client(settings: Settings, acme: Integration) -> FlaskClient:
+    return create_app(replace(settings, metrics_token=TOKEN)).test_client()
+
+
+@pytest.fixture
+def read(client: FlaskClient) -> Read:
+    """All samples by name and labels, once this process has brought its own to Redis."""
+
+    def samples() -> dict[str, float]:
+        text = page(client).get_data(as_text=True)
+        return {
+            sample.name + "".join(f" {value}" for value in sample.labels.values()): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }
+
+    return samples
+
+
+def page(client: FlaskClient, token: str = TOKEN) -> TestResponse:
+    return client.get("/metrics", headers={"Authorization": f"Bearer {token}"})
+
+
+def test_processes_add_up(redis_server: RedisServer, redis: Redis) -> None:
+    script = """
+import sys
+from kommo_bridge.metrics import Metrics
+from kommo_bridge.redis_client import connect
+metrics = Metrics(connect(sys.argv[1]))
+for _ in range(1000):
+    metrics.count("kommo_bridge_answers", "success")
+"""
+    command = [sys.executable, "-c", script, redis_server.url]
+    running = [subprocess.Popen(command, cwd=ROOT) for _ in range(2)]
+
+    assert [process.wait(30) for process in running] == [0, 0]
+    assert Metrics(redis).read() == {("kommo_bridge_answers", "success"): 2000}
+
+
+def test_what_redis_could_not_take_is_brought_later(
+    redis_server: RedisServer, redis: Redis
+) -> None:
+    metrics = Metrics(redis)
+    redis_server.kill()
+    metrics.count("kommo_bridge_answers", "fail")
+    metrics.flush()
+    redis_server.start()
+
+    metrics.flush()
+
+    assert metrics.read() == {("kommo_bridge_answers", "fail"): 1}
+
+
+def test_a_histogram_counts_each_duration_once(redis: Redis, read: Read) -> None:
+    metrics = Metrics(redis)
+    for seconds in (0.0, 0.05, 0.06, 3.0, 10_000.0):
+        metrics.observe("kommo_bridge_ai_seconds", seconds)
+    metrics.flush()
+
+    samples = read()
+
+    assert samples["kommo_bridge_ai_seconds_bucket 0.05"] == 2
+    assert samples["kommo_bridge_ai_seconds_bucket 0.1"] == 3
+    assert samples["kommo_bridge_ai_seconds_bucket 4.0"] == 4
+    assert samples["kommo_bridge_ai_seconds_bucket +Inf"] == 5
+    assert samples["kommo_bridge_ai_seconds_count"] == 5
+    assert samples["kommo_bridge_ai_seconds_sum"] == pytest.approx(10_003.11)
+
+
+def test_an_answer_and_a_failure_are_seen(
+    parts: Parts, ask: Ask, ai: StandInAI, read: Read
+) -> None:
+    answer(ask(), parts)
+    ai.faults.order(openai_error(401), times=1)
+    with pytest.raises(AssistantError):
+        answer(ask(entity_id=8), parts)
+    parts.outcomes.metrics.flush()
+
+    samples = read()
+
+    assert samples["kommo_bridge_answers_total success"] == 1
+    assert samples["kommo_bridge_answers_total fail"] == 1
+    assert samples["kommo_bridge_failures_total ai_final"] == 1
+    assert samples["kommo_bridge_ai_seconds_count"] == 2
+    assert samples["kommo_bridge_continue_seconds_count"] == 2
+    assert samples["kommo_bridge_answer_seconds_count"] == 2
+    assert samples["kommo_bridge_queue_wait_seconds_count"] == 2
+    assert samples["kommo_bridge_tokens_total"] > 0
+
+
+def test_widget_requests_by_result(client: FlaskClient, salesbot: Salesbot, redis: Redis) -> None:
+    content_type, body = salesbot.write()
+    for data in (body, body, b"token=forged&data[message]=x&return_url=x"):
+        client.post(WIDGET_REQUEST_PATH, data=data, content_type=content_type)
+
+    client.application.config["KOMMO_BRIDGE_METRICS"].flush()
+
+    counted = Metrics(redis).read()
+    results = {label: n for (name, label), n in counted.items() if name.endswith("_requests")}
+    assert results == {"queued": 1, "repeated": 1, "invalid_token": 1}
+
+
+def test_what_is_true_now(client: FlaskClient, salesbot: Salesbot, read: Read) -> None:
+    content_type, body = salesbot.write()
+    client.post(WIDGET_REQUEST_PATH, data=body, content_type=content_type)
+
+    samples = read()
+
+    assert samples["kommo_bridge_jobs queued"] == 1
+    assert samples["kommo_bridge_open_answers"] == 1
+    assert samples["kommo_bridge_workers"] == samples["kommo_bridge_overdue_answers"] == 0
+
+
+def test_every_figure_has_its_family(client: FlaskClient) -> None:
+    text = page(client).get_data(as_text=True)
+
+    assert [name for name in FIGURES if f"# TYPE {name}" not in text] == []
+
+
+@pytest.mark.parametrize("token", ["", "wrong", TOKEN + "x", "ü"])
+def test_nobody_reads_without_the_bearer(client: FlaskClient, token: str) -> None:
+    answer = page(client, token)
+
+    assert answer.status_code == 401
+
+
+def test_without_a_token_there_is_no_page(settings: Settings) -> None:
+    assert create_app(settings).test_client().get("/metrics").status_code == 404
+
+
+def test_a_redis_that_is_away_is_told(settings: Settings) -> None:
+    away = replace(settings, metrics_token=TOKEN, redis_url="redis://127.0.0.1:1/0")
+
+    answer = page(create_app(away).test_client())
+
+    assert answer.status_code == 503
