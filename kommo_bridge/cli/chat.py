@@ -1,5 +1,6 @@
 """`flask chat`: talk with an integration's assistant before its customers do."""
 
+import logging
 import secrets
 import time
 from typing import TYPE_CHECKING
@@ -37,11 +38,15 @@ def chat_command(store: IntegrationStore, settings: Settings) -> click.Command:
             parts = build_parts(settings)
             entity_id = secrets.randbelow(2**31)
             click.echo(f"You are a customer of {integration.host}. An empty line ends.")
+            log = logging.getLogger("kommo_bridge")
+            level = log.level
+            log.setLevel(logging.ERROR)  # what fails is told between the lines of the talk
             try:
                 while message := _ask():
                     request = _request(integration, message, customer, entity_id)
                     _say(request, integration, parts)
             finally:
+                log.setLevel(level)
                 conversation = conversation_name(_request(integration, "", "", entity_id))
                 parts.outcomes.conversations.forget(conversation)
                 parts.outcomes.conversations.resume(conversation)
