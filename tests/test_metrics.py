@@ -1,5 +1,6 @@
 """The figures: added up over processes in Redis, told as Prometheus text, without secrets."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -172,3 +173,14 @@ def test_a_redis_that_is_away_is_told(settings: Settings) -> None:
     answer = page(create_app(away).test_client())
 
     assert answer.status_code == 503
+
+
+def test_the_alert_rules_name_figures_that_there_are(client: FlaskClient) -> None:
+    text = page(client).get_data(as_text=True)
+    rules = (ROOT / "docs/prometheus-alerts.yml").read_text(encoding="utf-8")
+    expressions = re.findall(r"kommo_bridge_\w+", rules.replace("name: kommo_bridge\n", ""))
+
+    known = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
+
+    assert len(expressions) > 8
+    assert [name for name in expressions if name not in known] == []
