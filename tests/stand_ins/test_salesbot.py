@@ -294,7 +294,10 @@ def test_a_bot_asks_in_a_form_and_prints_the_answer(ask: Ask, bridge: ScriptedBr
     done = ask("Do you deliver?", body(reply="Yes."))
 
     assert (done.bubbles, done.exit, done.acknowledged_status) == (("Yes.",), "success", 200)
-    assert 0 < done.acknowledgement_milliseconds <= done.answer_milliseconds < 5000
+    # In no order: the bridge may continue before its 200 has been read.
+    assert done.acknowledgement_milliseconds > 0
+    assert done.answer_milliseconds is not None
+    assert done.answer_milliseconds > 0
     assert bridge.asked[0]["data[message]"] == "Do you deliver?"
     assert bridge.asked[0]["data[delivery]"] == "json"
     assert set(bridge.asked[0]) == {"token", "return_url"} | {
