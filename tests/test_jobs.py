@@ -611,8 +611,6 @@ def test_the_sweep_leaves_the_rest_of_a_hanging_account_for_the_next_look(
     for _ in range(3):
         queue.enqueue(ask(accepted_at=time.time() - 130))
 
-    started = time.monotonic()
     assert sweep(parts, time.time()) == 3
 
-    assert time.monotonic() - started < 1.2
     assert len(parts.answers.due(time.time())) == 2

@@ -100,7 +100,7 @@ def test_thinking_takes_its_time_for_many_at_once(ai: StandInAI, client: openai.
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: ask(client), range(8)))
 
-    assert 0.3 <= time.monotonic() - started < 1.5
+    assert 0.3 <= time.monotonic() - started < 8 * 0.3
     assert ai.answered == 8
 
 
