@@ -16,12 +16,14 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from kommo_bridge.assistant import Assistant
+from kommo_bridge.deadlines import total_limit
 from kommo_bridge.errors import ArchiveError, AssistantError, KommoError
 from kommo_bridge.integrations import Integration
 from kommo_bridge.job_queue import last_widget_version, live_workers, work_queue
 from kommo_bridge.kommo.client import AccountAnswer, KommoClient
 from kommo_bridge.kommo.tokens import expiry_of
 from kommo_bridge.kommo.widget_request import WidgetRequest
+from kommo_bridge.limited_http import limited_session
 from kommo_bridge.redis_client import connect
 from kommo_bridge.settings import Settings, is_loopback
 from kommo_bridge.widget_archive import SHARED_WIDGET, source_version
@@ -33,6 +35,7 @@ EXPIRY_WARNING_DAYS = 14
 SKEW_WARNING_SECONDS = 30
 SKEW_FAULT_SECONDS = 60
 OWN_TIMEOUT_SECONDS = 5
+OWN_ANSWER_BYTES = 64 * 1024
 AI_SECONDS = 30.0
 REQUEST_PATH = "/api/kommo/kommo/widget-request"
 
@@ -90,7 +93,7 @@ def _public_url(it: Patient) -> Iterator[Finding]:
         return
     try:
         answer = _call_ourselves("GET", f"{url}/healthz")
-    except requests.RequestException as error:
+    except (requests.RequestException, OSError) as error:
         reason = f"{url} cannot be reached from here ({type(error).__name__}): is it running?"
         yield Finding("public URL", "fault", reason)
         return
@@ -108,7 +111,7 @@ def _secret(it: Patient) -> Iterator[Finding]:
     try:
         answer = _call_ourselves("POST", it.own_url + REQUEST_PATH, body)
         code = answer.json().get("error")
-    except (requests.RequestException, ValueError, AttributeError):
+    except (requests.RequestException, OSError, ValueError, AttributeError):
         text = f"the bridge does not answer at {it.own_url}: start it, or set PUBLIC_URL or PORT"
         yield Finding("secret", "fault", text)
         return
@@ -123,8 +126,7 @@ def _call_ourselves(
     method: str, url: str, body: Mapping[str, str] | None = None
 ) -> requests.Response:
     """One call to the bridge's own address, past any proxy or netrc of the environment."""
-    with requests.Session() as session:
-        session.trust_env = False
+    with limited_session() as session, total_limit(OWN_TIMEOUT_SECONDS, OWN_ANSWER_BYTES):
         return session.request(
             method, url, data=body, timeout=OWN_TIMEOUT_SECONDS, allow_redirects=False
         )

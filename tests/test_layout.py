@@ -22,8 +22,8 @@ LAYERS = [
     {"assistant", "kommo/client", "answers", "widget_archive", "usage", "messenger_text"},
     {"conversations", "metrics"},
     {"kommo/pacing", "kommo/widget_request", "kommo/continuation", "widget_rules"},
-    {"integrations", "kommo/tokens", "settings", "deadlines", "redis_client"},
-    {"errors", "logs", "sentences"},
+    {"integrations", "kommo/tokens", "settings", "limited_http", "redis_client"},
+    {"errors", "logs", "sentences", "deadlines"},
 ]
 HOUSES = {
     "flask": {"app", "web", "cli"},
@@ -48,8 +48,8 @@ HOUSES = {
     "openai": {"assistant"},
     "httpx2": {"assistant"},
     "httpcore2": {"assistant"},
-    "requests": {"kommo/client", "doctor"},
-    "urllib3": {"kommo/client"},
+    "requests": {"kommo/client", "doctor", "limited_http", "alerts"},
+    "urllib3": {"kommo/client", "limited_http"},
     "jwt": {"kommo/tokens"},
     "sqlite_utils": {"integrations"},
     "cryptography": {"integrations"},

@@ -1,28 +1,23 @@
 """The only HTTP to Kommo.
 
 The access token goes to the URL it is called with and nowhere else: redirects are not followed,
-no proxy or netrc of the environment is used, and every call has a total deadline and a largest
-answer. Which answers are final is decided here and nowhere else.
+and every call has a total deadline and a largest answer. Which answers are final is decided here
+and nowhere else.
 """
 
-import io
-import socket
 import time
 from dataclasses import dataclass
 from http import HTTPStatus
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import NewConnectionError
 
-from kommo_bridge.deadlines import count_bytes, seconds_left, total_limit
+from kommo_bridge.deadlines import total_limit
 from kommo_bridge.errors import KommoError
 from kommo_bridge.kommo.continuation import Continuation
+from kommo_bridge.limited_http import limited_session
 
 CONNECT_TIMEOUT_SECONDS = 4.0
 READ_TIMEOUT_SECONDS = 6.0
@@ -60,16 +55,7 @@ class KommoClient:
 
     def __init__(self, total_seconds: float = TOTAL_SECONDS) -> None:
         self._total_seconds = total_seconds
-        self._session = requests.Session()
-        self._session.trust_env = False
-        self._session.headers["User-Agent"] = "kommo_bridge"
-        self._session.headers["Accept-Encoding"] = "identity"
-        # Nothing of one account may travel with another's calls.
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        for scheme in ("https://", "http://"):
-            self._session.mount(
-                scheme, _LimitedAdapter(max_retries=0, pool_connections=64, pool_maxsize=64)
-            )
+        self._session = limited_session()
 
     def close(self) -> None:
         """Close all connections."""
@@ -240,75 +226,3 @@ def _never_left(error: Exception) -> bool:
         return True
     reason = getattr(error.args[0] if error.args else None, "reason", None)
     return isinstance(reason, NewConnectionError)
-
-
-class _LimitedReader(io.RawIOBase):
-    """A socket's raw reader that asks the thread's total limit before each read."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._socket = sock
-        self._raw: Any = sock.makefile("rb", buffering=0)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        timeout = self._socket.gettimeout()
-        self._socket.settimeout(seconds_left(timeout))
-        try:
-            count: int | None = self._raw.readinto(buffer)
-        finally:
-            self._socket.settimeout(timeout)
-        count_bytes(count or 0)
-        return count
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-
-class _LimitedSocket:
-    """A connected socket whose reads are limited; everything else is the socket's own."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._socket = sock
-
-    def makefile(self, *_args: Any, **_options: Any) -> io.BufferedReader:
-        return io.BufferedReader(_LimitedReader(self._socket))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._socket, name)
-
-
-class _LimitedHTTPConnection(HTTPConnection):
-    def connect(self) -> None:
-        super().connect()
-        self.sock = _LimitedSocket(self.sock)
-
-
-class _LimitedHTTPSConnection(HTTPSConnection):
-    def connect(self) -> None:
-        super().connect()
-        self.sock = _LimitedSocket(self.sock)
-
-
-class _LimitedHTTPPool(HTTPConnectionPool):
-    ConnectionCls = _LimitedHTTPConnection
-
-
-class _LimitedHTTPSPool(HTTPSConnectionPool):
-    ConnectionCls = _LimitedHTTPSConnection
-
-
-class _LimitedAdapter(HTTPAdapter):
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {
-            "http": _LimitedHTTPPool,
-            "https": _LimitedHTTPSPool,
-        }
-
-    def build_response(self, req: Any, resp: Any) -> requests.Response:
-        """Never unpack what we asked not to be packed: a few kilobytes may hold a gigabyte."""
-        resp.headers.discard("Content-Encoding")
-        return super().build_response(req, resp)

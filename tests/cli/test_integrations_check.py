@@ -10,6 +10,7 @@ import pytest
 from conftest import Bridge
 from redis import Redis
 
+from kommo_bridge import doctor
 from kommo_bridge.cli.token import mint_token
 from kommo_bridge.doctor import SKEW_WARNING_SECONDS, Finding, examine
 from kommo_bridge.integrations import Integration, IntegrationStore
@@ -17,7 +18,7 @@ from kommo_bridge.job_queue import WIDGET_VERSIONS_KEY
 from kommo_bridge.settings import Settings
 from kommo_bridge.stand_ins.account import Account
 from kommo_bridge.stand_ins.ai import StandInAI, openai_error
-from kommo_bridge.stand_ins.faults import Reset, Slow, Status
+from kommo_bridge.stand_ins.faults import Drip, Reset, Slow, Status
 from kommo_bridge.stand_ins.kommo import StandInKommo
 from kommo_bridge.stand_ins.processes import ROOT
 from kommo_bridge.widget_archive import source_version
@@ -92,6 +93,19 @@ def test_without_a_bridge_redis_and_ai_each_line_says_what_to_do(
     assert "start it" in found["secret"].text
     assert "REDIS_URL" in found["Redis"].text
     assert "base URL" in found["AI"].text
+
+
+def test_a_server_that_drips_its_answer_does_not_hold_the_doctor(
+    settings: Settings, acme: Integration, kommo: StandInKommo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The timeout of requests is per read; each drop would renew it."""
+    monkeypatch.setattr(doctor, "OWN_TIMEOUT_SECONDS", 0.5)
+    kommo.faults.order(Drip(60))
+
+    found = findings(settings, acme, public_url=kommo.url)["public URL"]
+
+    assert found.state == "fault"
+    assert "cannot be reached" in found.text
 
 
 def test_no_live_worker_is_a_fault(settings: Settings, acme: Integration, redis: Redis) -> None:
