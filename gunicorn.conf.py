@@ -1,6 +1,7 @@
 """gunicorn's settings, found by itself in the working directory; `PORT` it reads on its own."""
 
 import os
+from typing import Any
 
 worker_class = "kommo_bridge.web.server.DeadlineWorker"
 workers = int(os.environ.get("WEB_CONCURRENCY") or 2)
@@ -10,3 +11,10 @@ threads = 64
 # Hosts such as Heroku kill 30 s after SIGTERM.
 graceful_timeout = 20
 control_socket_disable = True
+
+
+def post_worker_init(worker: Any) -> None:
+    """Each process watches; one at a time looks."""
+    watch = worker.wsgi.config.get("KOMMO_BRIDGE_WATCH")
+    if watch:
+        watch.start()

@@ -9,6 +9,7 @@ from dotenv import load_dotenv
 from redis import Redis
 from redis.exceptions import RedisError
 
+from kommo_bridge.alerts import Alerts
 from kommo_bridge.app import open_store
 from kommo_bridge.errors import SettingsError
 from kommo_bridge.integrations import IntegrationStore
@@ -18,6 +19,7 @@ from kommo_bridge.logs import log_event, set_up_logging
 from kommo_bridge.redis_client import connect
 from kommo_bridge.settings import Settings
 from kommo_bridge.thread_worker import ThreadWorker
+from kommo_bridge.watch import Watch
 
 WAIT_FOR_REDIS_SECONDS = 1.0
 
@@ -30,11 +32,14 @@ def main() -> None:
     try:
         settings = Settings.from_env(os.environ)
         set_up_logging(settings.log_level, settings.log_format)
-        _check_ai_key(settings, open_store(settings))
+        store = open_store(settings)
+        _check_ai_key(settings, store)
     except SettingsError as error:
         sys.exit(f"The worker does not start. {error}")
     connection = connect(settings.redis_url, timeout_seconds=5)
     _wait_for_redis(connection)
+    if settings.alert_webhook_url:
+        Watch(connection, store, Alerts(connection, settings.alert_webhook_url)).start()
     worker = ThreadWorker(
         work_queue(connection),
         connection=connection,

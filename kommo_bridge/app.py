@@ -5,6 +5,8 @@ import logging
 
 from flask import Flask
 
+from kommo_bridge.alerts import Alerts
+from kommo_bridge.cli.alerts import alerts_group
 from kommo_bridge.cli.chat import chat_command
 from kommo_bridge.cli.conversations import conversations_group, usage_command
 from kommo_bridge.cli.integrations import integrations_group
@@ -18,6 +20,7 @@ from kommo_bridge.logs import log_event
 from kommo_bridge.metrics import Metrics
 from kommo_bridge.redis_client import WEB_TIMEOUT_SECONDS, connect
 from kommo_bridge.settings import Settings
+from kommo_bridge.watch import Watch
 from kommo_bridge.web.dashboard import mount_dashboard
 from kommo_bridge.web.errors import register_error_handlers
 from kommo_bridge.web.health import health
@@ -59,10 +62,14 @@ def create_app(settings: Settings) -> Flask:
         app.register_blueprint(metrics_page(metrics, redis, integrations, token))
     if settings.dashboard_password:
         mount_dashboard(app, settings)
+    if settings.alert_webhook_url:
+        alerts = Alerts(redis, settings.alert_webhook_url)
+        app.config["KOMMO_BRIDGE_WATCH"] = Watch(redis, integrations, alerts)
     register_error_handlers(app)
     app.cli.add_command(integrations_group(integrations))
     app.cli.add_command(conversations_group(integrations, redis))
     app.cli.add_command(usage_command(integrations, redis))
+    app.cli.add_command(alerts_group(redis, settings))
     app.cli.add_command(chat_command(integrations, settings))
     app.cli.add_command(token_group(integrations))
     app.cli.add_command(widget)

@@ -13,6 +13,7 @@ from http import HTTPStatus
 
 from kommo_bridge.answers import CLAIM_SECONDS, CONTINUED, GIVEN_UP, Answer, Answers, Outcome
 from kommo_bridge.errors import IntegrationError, KommoError, RefusedRequest
+from kommo_bridge.incidents import ANSWERS_FAIL, BLOCKED_BY_KOMMO, TOKEN_REFUSED, Incidents
 from kommo_bridge.integrations import Integration, IntegrationStore
 from kommo_bridge.kommo.client import KommoClient
 from kommo_bridge.kommo.continuation import Continuation, continuation
@@ -38,6 +39,7 @@ class Delivery:
     Attributes:
         integrations: Where a token that changed meanwhile is found.
         answers, client, pacer, metrics: The records, the calls, their pace, the figures.
+        incidents: Where it is noted what operators are alerted of.
         continue_deadline_seconds: How long after the acknowledgement a failing call is repeated.
         extra_hosts: `KOMMO_EXTRA_HOSTS`.
     """
@@ -49,6 +51,7 @@ class Delivery:
     continue_deadline_seconds: float
     extra_hosts: frozenset[str]
     metrics: Metrics
+    incidents: Incidents
 
     def deliver(
         self,
@@ -109,7 +112,7 @@ class Delivery:
             request.integration_id, request.account_id, request.subdomain
         )
         if found is None or not found.access_token:
-            self.answers.close(request.job_id, GIVEN_UP)
+            self._give_up(request)
             missing = "the integration was removed" if found is None else "no access token stored"
             raise IntegrationError(f"{missing}: {request.subdomain} cannot be continued")
         return found
@@ -119,7 +122,7 @@ class Delivery:
         try:
             check_return_url(request.return_url, integration.host, self.extra_hosts)
         except RefusedRequest:
-            self.answers.close(request.job_id, GIVEN_UP)
+            self._give_up(request)
             raise KommoError("the return URL is not the account's own", permanent=True) from None
 
     def _send(
@@ -143,6 +146,7 @@ class Delivery:
             if not (error.status == HTTPStatus.NOT_FOUND and record.uncertain):
                 return self._after_error(request, record, integration, error)
             # An earlier call got no answer and nobody waits any more: it had arrived.
+        self._note_well(request, outcome)
         self.metrics.count("kommo_bridge_answers", outcome.status)
         self.metrics.observe("kommo_bridge_continue_seconds", time.monotonic() - started)
         self.metrics.observe("kommo_bridge_answer_seconds", time.time() - request.accepted_at)
@@ -155,6 +159,13 @@ class Delivery:
             seconds_in_all=round(time.time() - request.accepted_at, 3),
         )
         return None
+
+    def _note_well(self, request: WidgetRequest, outcome: Outcome) -> None:
+        """Kommo takes our calls; whether that is a good answer, the outcome tells."""
+        good: tuple[str, ...] = (TOKEN_REFUSED, BLOCKED_BY_KOMMO)
+        if outcome.status in ("success", "handoff"):
+            good = (*good, ANSWERS_FAIL)
+        self.incidents.note(request, bad=(ANSWERS_FAIL,) if outcome.error else (), good=good)
 
     def _call(
         self, request: WidgetRequest, body: Continuation, integration: Integration, claim: str
@@ -199,6 +210,8 @@ class Delivery:
             codes=",".join(error.codes) or None,
         )
         self.metrics.count("kommo_bridge_failures", f"kommo_{error.status or 'no_answer'}")
+        if error.status == HTTPStatus.UNAUTHORIZED:
+            self.incidents.note(request, bad=(TOKEN_REFUSED,))
         if not error.arrived and not record.uncertain:
             self.answers.not_sent(request.job_id)
         wait = max(error.retry_after_seconds or 0.0, wait_after(record.attempts))
@@ -208,18 +221,23 @@ class Delivery:
         elif error.status == HTTPStatus.FORBIDDEN and self.pacer.was_limited(integration.host):
             wait = PAUSE_AFTER_BLOCK_SECONDS
             self.pacer.pause_all(wait)
+            self.incidents.note(request, bad=(BLOCKED_BY_KOMMO,))
         elif error.permanent:
-            self.answers.close(request.job_id, GIVEN_UP)
+            self._give_up(request)
             raise error
         return self._later(request, wait, error)
+
+    def _give_up(self, request: WidgetRequest) -> None:
+        self.answers.close(request.job_id, GIVEN_UP)
+        self.metrics.count("kommo_bridge_failures", "given_up")
+        self.incidents.note(request, bad=(ANSWERS_FAIL,))
 
     def _later(self, request: WidgetRequest, wait: float, error: KommoError | None = None) -> float:
         """Wait, unless the last moment for a continue call has passed."""
         left = request.accepted_at + self.continue_deadline_seconds - time.time()
         if left <= 0:
-            self.answers.close(request.job_id, GIVEN_UP)
+            self._give_up(request)
             reason = error or "paused by Kommo"
-            self.metrics.count("kommo_bridge_failures", "given_up")
             raise KommoError(f"not continued before the deadline ({reason})", permanent=True)
         wait = min(wait, left + 1)
         self.metrics.count("kommo_bridge_retries", "kommo")

@@ -12,6 +12,7 @@
     ├── PartnerError               a partner failed: permanent or not, and when to try again
     │   ├── AssistantError         the AI
     │   └── KommoError             Kommo
+    ├── AlertError                 an alert could not be delivered
     └── ArchiveError               the widget archive breaks a rule of Kommo
 
 No message holds a token, a secret or a customer's words: all of them may reach a log.
@@ -129,6 +130,10 @@ class KommoError(PartnerError):
         self.status = status
         self.arrived = arrived
         self.codes = codes
+
+
+class AlertError(BridgeError):
+    """An alert could not be delivered. The message never holds the URL, which is a secret."""
 
 
 class ArchiveError(BridgeError):

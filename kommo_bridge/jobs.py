@@ -24,6 +24,7 @@ from kommo_bridge.assistant import Assistant
 from kommo_bridge.conversations import Conversations
 from kommo_bridge.delivery import SWEEP_MARGIN_SECONDS, Delivery
 from kommo_bridge.errors import AssistantError, IntegrationError, PartnerError
+from kommo_bridge.incidents import Incidents
 from kommo_bridge.integrations import Integration, IntegrationStore
 from kommo_bridge.kommo.client import KommoClient
 from kommo_bridge.kommo.pacing import Pacer
@@ -207,7 +208,7 @@ def build_parts(settings: Settings) -> Parts:
     redis = connect(settings.redis_url)
     integrations = IntegrationStore(settings.database_path, settings.secret_key)
     answers, client, pacer = Answers(redis), KommoClient(), Pacer(redis)
-    metrics = Metrics(redis)
+    metrics, incidents = Metrics(redis), Incidents(redis)
     assistant = Assistant(
         api_key=settings.openai_api_key,
         base_url=settings.openai_base_url,
@@ -223,6 +224,7 @@ def build_parts(settings: Settings) -> Parts:
         usage=Usage(redis),
         pause_tags=PauseTags(redis, client, pacer, settings.kommo_extra_hosts),
         metrics=metrics,
+        incidents=incidents,
     )
     delivery = Delivery(
         integrations=integrations,
@@ -232,5 +234,6 @@ def build_parts(settings: Settings) -> Parts:
         continue_deadline_seconds=settings.continue_deadline_seconds,
         extra_hosts=settings.kommo_extra_hosts,
         metrics=metrics,
+        incidents=incidents,
     )
     return Parts(settings, integrations, answers, assistant, outcomes, delivery)

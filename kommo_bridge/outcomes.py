@@ -15,6 +15,7 @@ from kommo_bridge.assistant import Assistant, Reply
 from kommo_bridge.conversations import Conversations, conversation_name
 from kommo_bridge.delivery import wait_after
 from kommo_bridge.errors import AssistantError
+from kommo_bridge.incidents import REFUSED_BY_AI, Incidents
 from kommo_bridge.integrations import Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.logs import log_event
@@ -40,7 +41,7 @@ class Outcomes:
     Attributes:
         reply_deadline_seconds: After it, the customer is told that there is no reply.
         answers, assistant, conversations, turns, usage, pause_tags: What the rules look at.
-        metrics: Where it is counted.
+        metrics, incidents: Where it is counted, and noted for alerts.
     """
 
     reply_deadline_seconds: float
@@ -51,6 +52,7 @@ class Outcomes:
     usage: Usage
     pause_tags: PauseTags
     metrics: Metrics
+    incidents: Incidents
 
     def find(
         self, request: WidgetRequest, record: Answer, integration: Integration
@@ -159,6 +161,7 @@ class Outcomes:
             return self._after_ai_error(request, record, integration, error)
         self.metrics.observe("kommo_bridge_ai_seconds", time.monotonic() - started)
         self.metrics.count("kommo_bridge_tokens", amount=reply.tokens)
+        self.incidents.note(integration, good=(REFUSED_BY_AI,))
         log_event(
             logger,
             "reply received",
@@ -211,6 +214,8 @@ class Outcomes:
             permanent=error.permanent,
         )
         self.metrics.count("kommo_bridge_failures", "ai_final" if error.permanent else "ai")
+        if error.permanent:
+            self.incidents.note(integration, bad=(REFUSED_BY_AI,))
         left = self.seconds_left(request)
         if error.permanent or left <= 0:
             return self._failure(request, integration, str(error))

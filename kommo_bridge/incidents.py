@@ -1,0 +1,73 @@
+"""What goes wrong at which integration, kept in Redis until it is well again.
+
+Workers note it beside their work; `watch` makes alerts of it. An incident is a count since the last
+good time, so that "three in a row" is told by all workers together.
+"""
+
+import logging
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from kommo_bridge.integrations import Integration
+from kommo_bridge.kommo.widget_request import WidgetRequest
+from kommo_bridge.logs import log_event
+from kommo_bridge.redis_client import PREFIX
+
+KEY = f"{PREFIX}incidents"
+
+ANSWERS_FAIL = "answers_fail"
+TOKEN_REFUSED = "token_refused"  # noqa: S105  the name of an incident
+BLOCKED_BY_KOMMO = "blocked_by_kommo"
+REFUSED_BY_AI = "refused_by_ai"
+
+logger = logging.getLogger(__name__)
+
+
+class Incidents:
+    """Notes of all processes."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    def note(
+        self,
+        speaker: WidgetRequest | Integration,
+        *,
+        bad: tuple[str, ...] = (),
+        good: tuple[str, ...] = (),
+    ) -> None:
+        """Count what is bad, forget what is good; a Redis that is away holds nothing up."""
+        name = integration_name(speaker)
+        try:
+            with self._redis.pipeline(transaction=False) as pipeline:
+                for kind in bad:
+                    pipeline.hincrby(KEY, f"{kind} {name}", 1)
+                if good:
+                    pipeline.hdel(KEY, *(f"{kind} {name}" for kind in good))
+                pipeline.execute()
+        except RedisError as error:
+            log_event(logger, "incident not noted", error=type(error).__name__)
+
+    def read(self) -> dict[str, dict[str, int]]:
+        """Counts by kind and integration name.
+
+        Raises:
+            RedisError: Redis is away.
+        """
+        kept: dict[Any, Any] = self._redis.hgetall(KEY)
+        found: dict[str, dict[str, int]] = {}
+        for field, count in kept.items():
+            kind, _, name = field.decode().partition(" ")
+            found.setdefault(kind, {})[name] = int(count)
+        return found
+
+    def forget(self, kind: str, name: str) -> None:
+        """Its integration is gone."""
+        self._redis.hdel(KEY, f"{kind} {name}")
+
+
+def integration_name(speaker: WidgetRequest | Integration) -> str:
+    """`subdomain/integration-id`, as the commands take it."""
+    return f"{speaker.subdomain}/{speaker.integration_id}"

@@ -1,0 +1,373 @@
+"""Alerts: each seen against its failure, one of a kind in an hour, and one when it is well."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import jwt
+import pytest
+from conftest import Ask, Salesbot
+from redis import Redis
+
+from kommo_bridge.alerts import HOUR, KINDS, Alerts, Kind, Told, due
+from kommo_bridge.app import create_app
+from kommo_bridge.errors import AlertError, PartnerError
+from kommo_bridge.integrations import Integration, IntegrationStore
+from kommo_bridge.jobs import Parts, answer
+from kommo_bridge.settings import Settings
+from kommo_bridge.stand_ins.ai import StandInAI, openai_error
+from kommo_bridge.stand_ins.exchange import Answer, Request, read_json
+from kommo_bridge.stand_ins.faults import Drip, Fault, Hang, Redirect, Reset, Status
+from kommo_bridge.stand_ins.kommo import StandInKommo
+from kommo_bridge.stand_ins.local_server import LocalServer
+from kommo_bridge.stand_ins.processes import process_environ, run_bridge
+from kommo_bridge.stand_ins.widget_requests import WIDGET_REQUEST_PATH
+from kommo_bridge.watch import LOOK_KEY, TOKENS_KEY, Watch
+
+DAY = 24 * HOUR
+SECRET_PATH = "/services/T0/secret-of-the-webhook"
+NOW = 1_800_000_000.0
+
+
+class Webhook(LocalServer):
+    """Takes JSON messages, as a chat's incoming webhook does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[dict[str, object]] = []
+
+    def answer(self, request: Request) -> Answer:
+        """Keep the message."""
+        assert request.path == SECRET_PATH
+        self.messages.append(read_json(request.body))
+        return Answer(200, b"ok")
+
+    @property
+    def seen(self) -> list[str]:
+        """Kind and state of each message."""
+        return [f"{one['kind']} {one['state']}" for one in self.messages]
+
+
+@pytest.fixture
+def webhook() -> Iterator[Webhook]:
+    with Webhook() as server:
+        yield server
+
+
+@pytest.fixture
+def alerts(redis: Redis, webhook: Webhook) -> Alerts:
+    return Alerts(redis, webhook.url + SECRET_PATH)
+
+
+@pytest.fixture
+def watch(redis: Redis, store: IntegrationStore, alerts: Alerts) -> Watch:
+    return Watch(redis, store, alerts)
+
+
+def look(watch: Watch, redis: Redis, now: float | None = None, *, tokens: bool = True) -> list[str]:
+    """A look, as if ten seconds (and for the tokens, ten minutes) had passed."""
+    redis.delete(LOOK_KEY, *([TOKENS_KEY] if tokens else []))
+    return watch.look(time.time() if now is None else now)
+
+
+def fail(parts: Parts, ask: Ask, number: int) -> None:
+    with pytest.raises(PartnerError):
+        answer(ask(entity_id=number), parts)
+
+
+class TestFailures:
+    def test_an_ai_that_refuses_is_told_and_told_again_when_it_is_well(
+        self,
+        parts: Parts,
+        ask: Ask,
+        ai: StandInAI,
+        watch: Watch,
+        redis: Redis,
+        webhook: Webhook,
+        acme: Integration,
+    ) -> None:
+        ai.faults.order(openai_error(401), times=1)
+        fail(parts, ask, 1)
+
+        assert look(watch, redis) == ["refused_by_ai alert"]
+        answer(ask(entity_id=2), parts)
+        assert look(watch, redis) == ["refused_by_ai well"]
+        assert look(watch, redis) == []
+        assert webhook.messages[0]["concerns"] == [f"acme/{acme.integration_id}"]
+        assert "flask integrations check" in str(webhook.messages[0]["text"])
+
+    def test_answers_that_fail_in_a_row(
+        self, parts: Parts, ask: Ask, ai: StandInAI, watch: Watch, redis: Redis
+    ) -> None:
+        ai.faults.order(openai_error(400), times=None)
+        for number in (1, 2):
+            fail(parts, ask, number)
+        assert "answers_fail alert" not in look(watch, redis)
+
+        fail(parts, ask, 3)
+
+        assert look(watch, redis) == ["answers_fail alert"]
+        ai.faults.clear()
+        answer(ask(entity_id=4), parts)
+        assert "answers_fail well" in look(watch, redis)
+
+    def test_a_refused_access_token(
+        self,
+        parts: Parts,
+        ask: Ask,
+        acme: Integration,
+        store: IntegrationStore,
+        watch: Watch,
+        redis: Redis,
+    ) -> None:
+        store.save(replace(acme, access_token="revoked"))
+        fail(parts, ask, 1)
+        assert look(watch, redis) == ["token_refused alert"]
+
+        store.save(acme)
+        answer(ask(entity_id=2), parts)
+
+        assert look(watch, redis) == ["token_refused well"]
+
+    def test_a_block_by_kommo(
+        self, parts: Parts, ask: Ask, kommo: StandInKommo, watch: Watch, redis: Redis
+    ) -> None:
+        kommo.faults.order(Status(429, headers={"Retry-After": "1"}))
+        kommo.faults.order(Status(403))
+        request = ask()
+        assert answer(request, parts)
+        assert look(watch, redis) == []
+        time.sleep(1.1)
+
+        assert answer(request, parts)
+
+        assert look(watch, redis) == ["blocked_by_kommo alert"]
+
+    @pytest.mark.usefixtures("acme")
+    def test_a_queue_that_nobody_works_on(
+        self, settings: Settings, salesbot: Salesbot, watch: Watch, redis: Redis
+    ) -> None:
+        content_type, body = salesbot.write()
+        create_app(settings).test_client().post(
+            WIDGET_REQUEST_PATH, data=body, content_type=content_type
+        )
+        assert look(watch, redis) == []
+        (job_key,) = redis.keys("rq:job:*")
+        redis.hset(job_key, "enqueued_at", "2026-01-31T12:00:00.000000Z")
+
+        assert look(watch, redis) == ["queue_is_old alert"]
+        redis.delete("rq:queue:kommo")
+        assert look(watch, redis) == ["queue_is_old well"]
+
+    def test_an_access_token_is_told_at_fourteen_and_three_days_and_when_it_is_over(
+        self, acme: Integration, store: IntegrationStore, watch: Watch, redis: Redis
+    ) -> None:
+        token = jwt.encode({"exp": NOW + 20 * DAY}, "k" * 64, algorithm="HS512")
+        store.save(replace(acme, access_token=token))
+        told = []
+        for day in range(22):
+            for hour in (0, 2, 9):
+                sent = look(watch, redis, NOW + day * DAY + hour * HOUR)
+                told += [f"{one} on day {day}" for one in sent]
+        assert told == [
+            "token_expires alert on day 6",
+            "token_expires alert on day 17",
+            "token_expires alert on day 20",
+        ]
+
+        store.save(acme)
+
+        assert look(watch, redis, NOW + 22 * DAY) == ["token_expires well"]
+
+    def test_an_integration_that_is_gone_concerns_nobody(
+        self,
+        parts: Parts,
+        ask: Ask,
+        ai: StandInAI,
+        acme: Integration,
+        store: IntegrationStore,
+        watch: Watch,
+        redis: Redis,
+    ) -> None:
+        ai.faults.order(openai_error(401))
+        fail(parts, ask, 1)
+        store.remove(acme)
+
+        assert look(watch, redis) == []
+        assert watch.wrong(NOW) == {"token_expires": {}}
+
+
+class TestWhenItIsTold:
+    MINUTE = 60.0
+
+    @pytest.mark.parametrize(
+        ("told", "subjects", "now", "expected"),
+        [
+            (Told(), [], NOW, None),
+            (Told(), ["acme"], NOW, "alert"),
+            (Told(True, NOW, ("acme",)), ["acme"], NOW + 2 * HOUR, None),
+            (Told(True, NOW, ("acme",)), ["acme"], NOW + 24 * HOUR, "alert"),
+            (Told(True, NOW, ("acme",)), ["acme", "bistro"], NOW + 59 * MINUTE, None),
+            (Told(True, NOW, ("acme",)), ["acme", "bistro"], NOW + 61 * MINUTE, "alert"),
+            (Told(True, NOW, ("acme",)), [], NOW + 1, "well"),
+            (Told(False, NOW, ()), [], NOW + 2, None),
+            (Told(False, NOW, ()), ["acme"], NOW + 30 * MINUTE, None),
+            (Told(False, NOW, ()), ["acme"], NOW + 61 * MINUTE, "alert"),
+            (Told(retry_at=NOW + 60), ["acme"], NOW + 59, None),
+            (Told(retry_at=NOW + 60), ["acme"], NOW + 60, "alert"),
+        ],
+    )
+    def test_at_most_one_of_a_kind_in_an_hour_and_one_when_it_is_well(
+        self, told: Told, subjects: list[str], now: float, expected: str | None
+    ) -> None:
+        kind = Kind("title", "advice")
+
+        assert due(kind, told, dict.fromkeys(subjects, ""), now) == expected
+
+    def test_a_kind_without_reminders_is_told_once(self) -> None:
+        told = Told(True, NOW, ("acme 14",))
+
+        assert due(KINDS["token_expires"], told, {"acme 14": ""}, NOW + 5 * DAY) is None
+
+    def test_one_process_of_many_looks(
+        self, redis: Redis, store: IntegrationStore, alerts: Alerts, webhook: Webhook
+    ) -> None:
+        wrong = {"queue_is_old": {"": "it waits"}}
+        redis.set(LOOK_KEY, "another process")
+
+        assert Watch(redis, store, alerts).look(NOW) == []
+        assert alerts.tell(wrong, NOW) == ["queue_is_old alert"]
+        assert Alerts(redis, webhook.url + SECRET_PATH).tell(wrong, NOW + 10) == []
+        assert webhook.seen == ["queue_is_old alert"]
+
+    def test_many_integrations_are_one_message(self, alerts: Alerts, webhook: Webhook) -> None:
+        names = {f"account{number}": f"account{number}" for number in range(30)}
+
+        alerts.tell({"refused_by_ai": names}, NOW)
+
+        (message,) = webhook.messages
+        assert "account4 and 25 more" in str(message["text"])
+        assert len(message["concerns"]) == 30  # type: ignore[arg-type]
+
+
+class TestTheWebhook:
+    @pytest.mark.parametrize(
+        "fault", [Status(500), Status(404), Reset(), Redirect("http://127.0.0.1:9/"), Hang()]
+    )
+    def test_a_message_that_cannot_be_delivered_is_tried_again_after_a_minute(
+        self,
+        fault: Fault,
+        alerts: Alerts,
+        webhook: Webhook,
+        caplog: pytest.LogCaptureFixture,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr("kommo_bridge.alerts.SEND_SECONDS", 0.5)
+        webhook.faults.order(fault)
+        wrong = {"queue_is_old": {"": "it waits"}}
+
+        assert alerts.tell(wrong, NOW) == []
+        assert alerts.tell(wrong, NOW + 59) == []
+        assert alerts.tell(wrong, NOW + 61) == ["queue_is_old alert"]
+        assert webhook.seen == ["queue_is_old alert"]
+        assert "alert not delivered" in caplog.text
+        assert "secret-of-the-webhook" not in caplog.text
+
+    def test_a_well_again_that_cannot_be_delivered_is_tried_again_too(
+        self, alerts: Alerts, webhook: Webhook
+    ) -> None:
+        alerts.tell({"queue_is_old": {"": "it waits"}}, NOW)
+        webhook.faults.order(Status(503))
+
+        assert alerts.tell({}, NOW + 10) == []
+        assert alerts.tell({}, NOW + 71) == ["queue_is_old well"]
+
+    def test_a_service_that_takes_the_text_alone_gets_it(
+        self, alerts: Alerts, webhook: Webhook
+    ) -> None:
+        webhook.faults.order(Status(400))
+
+        alerts.post({"text": "hello", "kind": "test", "state": "test", "concerns": []})
+
+        assert webhook.messages == [{"text": "hello"}]
+
+    def test_a_service_that_drips_its_answer_ends_and_the_error_does_not_hold_the_url(
+        self, redis: Redis, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("kommo_bridge.alerts.SEND_SECONDS", 0.3)
+        webhook.faults.order(Drip(0.2))
+
+        with pytest.raises(AlertError) as caught:
+            Alerts(redis, webhook.url + SECRET_PATH).post({"text": "hello"})
+
+        assert "secret-of-the-webhook" not in str(caught.value)
+        assert caught.value.__suppress_context__
+
+
+class TestProcesses:
+    @pytest.mark.usefixtures("acme")
+    def test_a_worker_tells_of_its_failure_and_the_web_when_there_is_no_worker(
+        self,
+        settings: Settings,
+        salesbot: Salesbot,
+        kommo: StandInKommo,
+        ai: StandInAI,
+        redis: Redis,
+        webhook: Webhook,
+        tmp_path: Path,
+    ) -> None:
+        environ = process_environ(settings) | {"ALERT_WEBHOOK_URL": webhook.url + SECRET_PATH}
+        url = f"http://127.0.0.1:{environ['PORT']}"
+        ai.faults.order(openai_error(401, code="invalid_api_key"), times=None)
+
+        with run_bridge(environ, tmp_path / "bridge.log") as processes:
+            sent = kommo.send_widget_request(url, salesbot.account, "Hello?", entity_id=7)
+            assert kommo.wait_for_continuation(sent, 20)
+            wait_for(lambda: "refused_by_ai alert" in webhook.seen)
+            processes["worker"].terminate()
+            processes["worker"].wait(30)
+            kommo.send_widget_request(url, salesbot.account, "Anybody?", entity_id=8)
+            for job_key in redis.keys("rq:job:*"):
+                redis.hset(job_key, "enqueued_at", "2026-01-31T12:00:00.000000Z")
+            wait_for(lambda: "queue_is_old alert" in webhook.seen)
+
+        assert webhook.seen == ["refused_by_ai alert", "queue_is_old alert"]
+        log = (tmp_path / "bridge.log").read_text()
+        assert "alert sent" in log
+        assert "secret-of-the-webhook" not in log
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
+    ends_at = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < ends_at, "it did not come to that"
+        time.sleep(0.1)
+
+
+class TestCommands:
+    def test_the_test_message(self, settings: Settings, webhook: Webhook) -> None:
+        app = create_app(replace(settings, alert_webhook_url=webhook.url + SECRET_PATH))
+        run = app.test_cli_runner().invoke
+
+        done = run(args=["alerts", "test"])
+        webhook.faults.order(Status(403))
+        refused = run(args=["alerts", "test"])
+
+        assert (done.exit_code, webhook.seen) == (0, ["test test"])
+        assert (refused.exit_code, "answered 403" in refused.output) == (1, True)
+
+    def test_without_a_webhook_it_says_which_setting(self, settings: Settings) -> None:
+        done = create_app(settings).test_cli_runner().invoke(args=["alerts", "test"])
+
+        assert (done.exit_code, "ALERT_WEBHOOK_URL is not set" in done.output) == (1, True)
+
+    def test_what_is_open_is_listed(self, settings: Settings, alerts: Alerts) -> None:
+        run = create_app(settings).test_cli_runner().invoke
+
+        before = run(args=["alerts", "list"]).output
+        alerts.tell({"queue_is_old": {"": "it waits"}}, time.time())
+        after = run(args=["alerts", "list"]).output
+
+        assert "Nothing" in before
+        assert "queue_is_old" in after
