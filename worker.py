@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 
 from kommo_bridge.alerts import Alerts
 from kommo_bridge.app import open_store
+from kommo_bridge.error_reports import start_error_reports
 from kommo_bridge.errors import SettingsError
 from kommo_bridge.integrations import IntegrationStore
 from kommo_bridge.job_queue import work_queue
@@ -32,6 +33,8 @@ def main() -> None:
     try:
         settings = Settings.from_env(os.environ)
         set_up_logging(settings.log_level, settings.log_format)
+        if settings.sentry_dsn:
+            start_error_reports(settings.sentry_dsn)
         store = open_store(settings)
         _check_ai_key(settings, store)
     except SettingsError as error:

@@ -6,6 +6,7 @@ import sys
 from dotenv import load_dotenv
 
 from kommo_bridge.app import create_app
+from kommo_bridge.error_reports import start_error_reports
 from kommo_bridge.errors import SettingsError
 from kommo_bridge.logs import set_up_logging
 from kommo_bridge.settings import Settings
@@ -14,6 +15,8 @@ load_dotenv(".env")
 try:
     settings = Settings.from_env(os.environ)
     set_up_logging(settings.log_level, settings.log_format)
+    if settings.sentry_dsn:
+        start_error_reports(settings.sentry_dsn)
     app = create_app(settings)
 except SettingsError as error:
     print(f"kommo_bridge does not start. {error}", file=sys.stderr)  # noqa: T201

@@ -25,6 +25,7 @@ from kommo_bridge.web.dashboard import mount_dashboard
 from kommo_bridge.web.errors import register_error_handlers
 from kommo_bridge.web.health import health
 from kommo_bridge.web.metrics import metrics_page
+from kommo_bridge.web.request_log import register_request_log
 from kommo_bridge.web.widget_requests import widget_requests
 
 logger = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ def create_app(settings: Settings) -> Flask:
     app.config["KOMMO_BRIDGE_SETTINGS"] = settings
     app.config["KOMMO_BRIDGE_METRICS"] = metrics
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    register_request_log(app)
     app.register_blueprint(
         widget_requests(
             integrations, JobQueue(redis, settings), settings.kommo_extra_hosts, metrics

@@ -29,7 +29,7 @@ from kommo_bridge.integrations import Integration, IntegrationStore
 from kommo_bridge.kommo.client import KommoClient
 from kommo_bridge.kommo.pacing import Pacer
 from kommo_bridge.kommo.widget_request import WidgetRequest
-from kommo_bridge.logs import log_event
+from kommo_bridge.logs import log_event, request_logged
 from kommo_bridge.metrics import Metrics
 from kommo_bridge.outcomes import Outcomes
 from kommo_bridge.pause_tags import PauseTags
@@ -99,6 +99,11 @@ def answer(request: WidgetRequest, parts: Parts) -> float | None:
         KommoError: The Salesbot cannot be continued any more.
         IntegrationError: The integration was removed, and its access token with it.
     """
+    with request_logged(request.request_id):
+        return _answer(request, parts)
+
+
+def _answer(request: WidgetRequest, parts: Parts) -> float | None:
     outcomes = parts.outcomes
     record = parts.answers.begin(request)
     if record.first:

@@ -2,17 +2,26 @@
 
     log_event(logger, "salesbot continued", job="wr-...", status=202, milliseconds=84)
 
-Values are written as JSON, so a value can neither break a line nor forge another one.
+Values are written as JSON, so a value can neither break a line nor forge another one. Within
+`request_logged` every line, of libraries too, carries the id of the request it is about. A
+traceback tells where and what kind; the words of foreign exceptions, which may quote a customer's,
+are left out.
 """
 
 import json
 import logging
 import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
 # Libraries that write URLs, headers or contents at INFO: only their warnings are of use here.
 QUIET_LOGGERS = ("httpx2", "httpcore2", "openai", "urllib3", "rq.worker", "rq.scheduler", "rq.job")
+
+_request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 
 def log_event(
@@ -24,15 +33,22 @@ def log_event(
         logger.log(level, "%s", event, extra={"fields": known})
 
 
+@contextmanager
+def request_logged(request_id: str) -> Iterator[None]:
+    """All lines of this thread belong to the request, until the block ends."""
+    token = _request_id.set(request_id)
+    try:
+        yield
+    finally:
+        _request_id.reset(token)
+
+
 class TextFormatter(logging.Formatter):
     """`2026-01-31T12:00:00.123Z INFO kommo_bridge.jobs salesbot continued status=202`."""
 
     def format(self, record: logging.LogRecord) -> str:
         parts = [_time(record), record.levelname, record.name, _one_line(record.getMessage())]
-        fields: dict[str, Any] = getattr(record, "fields", {})
-        parts += [f"{key}={_value(value)}" for key, value in fields.items()]
-        if record.exc_info:
-            parts.append(f"traceback={json.dumps(self.formatException(record.exc_info))}")
+        parts += [f"{key}={_value(value)}" for key, value in _fields(record).items()]
         return " ".join(parts)
 
 
@@ -46,9 +62,7 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "event": record.getMessage(),
         }
-        line |= getattr(record, "fields", {})
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
+        line |= _fields(record)
         return json.dumps(line, default=str)
 
 
@@ -61,6 +75,34 @@ def set_up_logging(level: str, format_name: str, stream: TextIO | None = None) -
     root.setLevel(level)
     for name in QUIET_LOGGERS:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    fields = dict(getattr(record, "fields", {}))
+    if request_id := _request_id.get():
+        fields["request"] = request_id
+    if record.exc_info and record.exc_info[1]:
+        fields["traceback"] = _traceback(record.exc_info[1])
+    return fields
+
+
+def _traceback(error: BaseException) -> str:
+    """The innermost cause first, as Python does it."""
+    parts: list[str] = []
+    current: BaseException | None = error
+    while current:
+        lines = traceback.format_tb(current.__traceback__)
+        parts.insert(0, "".join([*lines, told_error(current)]))
+        hidden = current.__suppress_context__
+        current = current.__cause__ or (None if hidden else current.__context__)
+    return "\n\n".join(parts)
+
+
+def told_error(error: BaseException) -> str:
+    """Its kind, and its words only where they are ours."""
+    kind = type(error)
+    own = kind.__module__.startswith("kommo_bridge")
+    return f"{kind.__name__}: {error}" if own else kind.__name__
 
 
 def _time(record: logging.LogRecord) -> str:

@@ -31,7 +31,8 @@ from rq.scheduler import RQScheduler
 from rq.utils import now
 from rq.worker import BaseWorker, WorkerStatus
 
-from kommo_bridge.logs import log_event
+from kommo_bridge.errors import BridgeError
+from kommo_bridge.logs import log_event, told_error
 from kommo_bridge.recovery import Recovery
 from kommo_bridge.ticked_timeout import TickedDeathPenalty
 
@@ -204,13 +205,11 @@ class ThreadWorker(BaseWorker):
     def handle_exception(self, job: Job, *exc_info: Any) -> None:
         """One line instead of RQ's, which prints the arguments beside the traceback."""
         error = exc_info[1]
-        known = type(error).__module__.startswith("kommo_bridge")
-        log_event(
-            logger,
+        fields = {"job": job.id, "error": told_error(error)}
+        logger.error(
             "job failed",
-            level=logging.ERROR,
-            job=job.id,
-            error=f"{type(error).__name__}: {error}" if known else type(error).__name__,
+            exc_info=None if isinstance(error, BridgeError) else error,
+            extra={"fields": fields},
         )
 
     def set_state(self, state: str, pipeline: Any = None) -> None:

@@ -45,6 +45,14 @@ INTEGRATION_ID = "0b01c2d3-0000-4000-8000-00000000456c"
 Ask = Callable[..., WidgetRequest]
 
 
+def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
+    """Wait until it is so."""
+    ends_at = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < ends_at, "it did not come to that"
+        time.sleep(0.05)
+
+
 @dataclass(frozen=True)
 class Salesbot:
     """Writes the widget requests of one account, without sending them."""

@@ -1,13 +1,13 @@
 """Alerts: each seen against its failure, one of a kind in an hour, and one when it is well."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import jwt
 import pytest
-from conftest import Ask, Salesbot
+from conftest import Ask, Salesbot, wait_for
 from redis import Redis
 
 from kommo_bridge.alerts import HOUR, KINDS, Alerts, Kind, Told, due
@@ -336,13 +336,6 @@ class TestProcesses:
         log = (tmp_path / "bridge.log").read_text()
         assert "alert sent" in log
         assert "secret-of-the-webhook" not in log
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
-    ends_at = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < ends_at, "it did not come to that"
-        time.sleep(0.1)
 
 
 class TestCommands:

@@ -22,7 +22,7 @@ LAYERS = [
     {"assistant", "kommo/client", "answers", "widget_archive", "usage", "messenger_text"},
     {"conversations", "metrics", "incidents", "alerts"},
     {"kommo/pacing", "kommo/widget_request", "kommo/continuation", "widget_rules"},
-    {"integrations", "kommo/tokens", "settings", "limited_http", "redis_client"},
+    {"error_reports", "integrations", "kommo/tokens", "settings", "limited_http", "redis_client"},
     {"errors", "logs", "sentences", "deadlines"},
 ]
 HOUSES = {
@@ -59,6 +59,7 @@ HOUSES = {
     "PIL": {"widget_rules"},
     "prometheus_client": {"web"},
     "markdown_it": {"messenger_text"},
+    "sentry_sdk": {"error_reports"},
     "dotenv": set(),
     "pytest": set(),
 }
@@ -119,7 +120,7 @@ def test_the_package_itself_imports_nothing() -> None:
     assert list(imported(PACKAGE / "__init__.py")) == []
 
 
-@pytest.mark.parametrize("package", ["openai", "httpx2", "PIL"])
+@pytest.mark.parametrize("package", ["openai", "httpx2", "PIL", "sentry_sdk"])
 def test_the_web_process_does_not_import(package: str, tmp_path: Path) -> None:
     script = "import sys, wsgi; print(wsgi.app.name, sys.argv[1] in sys.modules)"
     env = {"SECRET_KEY": "for-this-test-only", "DATABASE_PATH": str(tmp_path / "bridge.db")}

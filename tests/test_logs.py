@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kommo_bridge.logs import JsonFormatter, TextFormatter, log_event, set_up_logging
+from kommo_bridge.errors import AssistantError
+from kommo_bridge.logs import (
+    JsonFormatter,
+    TextFormatter,
+    log_event,
+    request_logged,
+    set_up_logging,
+)
 
 NASTY = [
     "a\nb",
@@ -87,7 +94,32 @@ def test_a_traceback_stays_on_the_line(formatter: logging.Formatter) -> None:
     line = formatter.format(record)
 
     assert line.isprintable()
-    assert "ValueError: invalid literal" in line
+    assert "test_a_traceback_stays_on_the_line" in line
+    assert "ValueError" in line
+
+
+@pytest.mark.parametrize("formatter", [TextFormatter(), JsonFormatter()])
+def test_a_traceback_tells_our_words_and_the_kinds_of_others(formatter: logging.Formatter) -> None:
+    """What a foreign exception says may quote a customer."""
+    record = record_of("failed")
+    error = AssistantError("the AI answered nonsense", permanent=True)
+    error.__cause__ = KeyError("a customer's words")
+    record.exc_info = (AssistantError, error, None)
+
+    line = formatter.format(record)
+
+    assert line.index("KeyError") < line.index("AssistantError: the AI answered nonsense")
+    assert "words" not in line
+
+
+@pytest.mark.parametrize("format_name", ["text", "json"])
+def test_lines_carry_the_request_they_are_about(format_name: str) -> None:
+    with request_logged("0123456789abcdef"):
+        within = written(format_name, "salesbot continued")
+    after = written(format_name, "salesbot continued")
+
+    assert "0123456789abcdef" in within
+    assert "request" not in after
 
 
 @given(st.text(), st.text())

@@ -60,6 +60,7 @@ class WidgetRequest:
         contact_name, origin, chat_id, widget_version: From `data`, empty when not known.
         expires_at: When the token ends (seconds since the epoch): no replay is accepted after.
         accepted_at: When we acknowledged it (seconds since the epoch).
+        request_id: What the log knows it by, from here to the continue call.
     """
 
     integration_id: str
@@ -76,6 +77,7 @@ class WidgetRequest:
     widget_version: str
     expires_at: float
     accepted_at: float
+    request_id: str = ""
 
     @property
     def job_id(self) -> str:
@@ -132,6 +134,7 @@ def build_widget_request(
     host: str,
     extra_hosts: frozenset[str],
     accepted_at: float,
+    request_id: str = "",
 ) -> WidgetRequest:
     """Check the body against the verified claims.
 
@@ -141,6 +144,7 @@ def build_widget_request(
         host: The verified account's own host, such as `acme.kommo.com`.
         extra_hosts: `KOMMO_EXTRA_HOSTS`.
         accepted_at: Now, in seconds since the epoch.
+        request_id: For the log.
 
     Raises:
         InvalidRequest: A field is missing, of the wrong type or too long.
@@ -167,6 +171,7 @@ def build_widget_request(
         widget_version=_known(data, "widget_version"),
         expires_at=claims.expires_at,
         accepted_at=accepted_at,
+        request_id=request_id,
     )
 
 

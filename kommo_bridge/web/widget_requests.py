@@ -56,7 +56,12 @@ def widget_requests(
         body = parse_body(_read_body(), request.content_type or "")
         claims, integration = _who_speaks(body.get("token"), integrations)
         checked = build_widget_request(
-            body, claims, host=integration.host, extra_hosts=extra_hosts, accepted_at=started
+            body,
+            claims,
+            host=integration.host,
+            extra_hosts=extra_hosts,
+            accepted_at=started,
+            request_id=g.request_id,
         )
         if integration.account_id is None and claims.account_id:
             integrations.bind_account(integration, claims.account_id)

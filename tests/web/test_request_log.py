@@ -1,0 +1,108 @@
+"""The access log: one line per request, an id that goes with it, nothing that a caller hides."""
+
+import logging
+from typing import Any
+
+import pytest
+from conftest import Bridge, Salesbot, wait_for
+from flask.testing import FlaskClient
+
+from kommo_bridge.app import create_app
+from kommo_bridge.integrations import Integration
+from kommo_bridge.settings import Settings
+from kommo_bridge.stand_ins.account import Account
+from kommo_bridge.stand_ins.kommo import StandInKommo
+from kommo_bridge.stand_ins.widget_requests import WIDGET_REQUEST_PATH
+
+
+@pytest.fixture
+def client(settings: Settings, acme: Integration, caplog: pytest.LogCaptureFixture) -> FlaskClient:
+    caplog.set_level(logging.DEBUG, "kommo_bridge")
+    return create_app(settings).test_client()
+
+
+def served(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    return [
+        {"level": record.levelname, **vars(record)["fields"]}
+        for record in caplog.records
+        if record.getMessage() == "request served"
+    ]
+
+
+def test_one_line_per_request(
+    client: FlaskClient, salesbot: Salesbot, caplog: pytest.LogCaptureFixture
+) -> None:
+    content_type, body = salesbot.write()
+    headers = {"X-Forwarded-For": "198.51.100.7, 203.0.113.9"}
+
+    client.post(WIDGET_REQUEST_PATH, data=body, content_type=content_type, headers=headers)
+
+    (line,) = served(caplog)
+    assert line.pop("milliseconds") >= 0
+    assert line == {
+        "level": "INFO",
+        "method": "POST",
+        "route": WIDGET_REQUEST_PATH,
+        "status": 200,
+        "client": "203.0.113.9",
+    }
+
+
+def test_a_refusal_has_its_line_too(client: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
+    client.post(WIDGET_REQUEST_PATH, data=b"token=forged", content_type="text/plain")
+
+    assert [line["status"] for line in served(caplog)] == [401]
+
+
+def test_what_machines_ask_is_told_at_debug_only(
+    client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    client.get("/healthz")
+
+    assert [line["level"] for line in served(caplog)] == ["DEBUG"]
+
+
+def test_queries_and_unknown_paths_are_not_logged(
+    client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    client.get("/secret-in-the-path?token=secret-in-the-query")
+
+    assert [line["route"] for line in served(caplog)] == ["unknown"]
+    assert "secret" not in str([vars(record) for record in caplog.records])
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ("9d1e6a4c-3b52-4a43-8f3e-0a3f6c7b5f11", True),
+        ("short", False),
+        ("x" * 65, False),
+        ("id with spaces", False),
+        ("", False),
+    ],
+)
+def test_the_id_of_a_proxy_is_taken_when_it_is_one(
+    client: FlaskClient, given: str, *, taken: bool
+) -> None:
+    answer = client.get("/healthz", headers={"X-Request-ID": given})
+
+    assert (answer.headers["X-Request-ID"] == given) == taken
+    assert len(answer.headers["X-Request-ID"]) >= 16
+
+
+def test_one_id_leads_from_the_request_to_the_continue_call(
+    bridge: Bridge, kommo: StandInKommo, account: Account
+) -> None:
+    sent = kommo.send_widget_request(bridge.url, account, "Hello?", entity_id=7)
+    kommo.wait_for_continuation(sent, 20)
+    wait_for(lambda: "salesbot continued" in bridge.log_path.read_text())
+
+    lines = bridge.log_path.read_text().splitlines()
+    queued = next(line for line in lines if "widget request queued" in line)
+    request_id = queued.rpartition("request=")[2]
+    events = [line for line in lines if f"request={request_id}" in line]
+
+    told = " ".join(events)
+    assert len(request_id) == 16
+    for event in ("request served", "reply received", "salesbot continued"):
+        assert event in told
