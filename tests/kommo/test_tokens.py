@@ -29,6 +29,10 @@ INTEGRATION_ID = "0b01c2d3-0000-4000-8000-00000000456c"
 REQUIRED = ("exp", "account_id", "subdomain", "client_uuid", "entity_type", "entity_id")
 
 
+class Seconds(float):
+    """A time from the moment the token is made: parameters are made long before."""
+
+
 def claims_of(**changed: Any) -> dict[str, Any]:
     """The claims of a captured bot token, with changes; None leaves a claim out."""
     now = time.time()
@@ -45,7 +49,9 @@ def claims_of(**changed: Any) -> dict[str, Any]:
         "entity_type": "2",
         "entity_id": 26818280,
     }
-    return {key: value for key, value in {**claims, **changed}.items() if value is not None}
+    times = {key: now + value for key, value in changed.items() if isinstance(value, Seconds)}
+    every = {**claims, **changed, **times}
+    return {key: value for key, value in every.items() if value is not None}
 
 
 def token_of(secret: str = SECRET, **changed: Any) -> str:
@@ -93,7 +99,7 @@ def test_a_token_signed_with_either_algorithm_of_kommo_is_accepted(algorithm: st
 @pytest.mark.parametrize(
     "changed",
     [
-        {"exp": time.time() + 300.123, "nbf": time.time() - 0.5, "iat": time.time() + 0.25},
+        {"exp": Seconds(300.123), "nbf": Seconds(-0.5), "iat": Seconds(0.25)},
         {"exp": int(time.time()) + 300},
         {"jti": "once"},
         {"jti": 5},
@@ -108,11 +114,11 @@ def test_a_token_signed_with_either_algorithm_of_kommo_is_accepted(algorithm: st
         {"aud": ["a", "b"]},
         {"aud": 5},
         {"iat": None, "nbf": None, "iss": None},
-        {"iat": time.time() + 3600},
+        {"iat": Seconds(3600)},
         {"iat": "yesterday"},
         {"sub": 5},
-        {"exp": time.time() - 50},
-        {"nbf": time.time() + 50},
+        {"exp": Seconds(-50)},
+        {"nbf": Seconds(50)},
     ],
 )
 def test_what_kommo_is_known_to_vary_is_accepted(changed: dict[str, Any]) -> None:
@@ -134,7 +140,7 @@ def test_the_current_and_the_previous_secret_both_verify(secrets: tuple[str, ...
 
 @pytest.mark.parametrize(
     ("changed", "reason"),
-    [({"exp": time.time() - 70}, "expired"), ({"nbf": time.time() + 90}, "not valid yet")],
+    [({"exp": Seconds(-70)}, "expired"), ({"nbf": Seconds(70)}, "not valid yet")],
 )
 def test_beyond_the_leeway_of_a_minute_a_token_is_refused(
     changed: dict[str, Any], reason: str
