@@ -3,12 +3,15 @@
 import secrets
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+
+import requests
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -21,6 +24,7 @@ from kommo_bridge.stand_ins.processes import ROOT, process_environ, procfile_com
 from kommo_bridge.stand_ins.redis_server import RedisServer
 
 # What is measured is the bridge, not its listening for more of a customer's messages.
+MOST = 100_000_000
 NO_BURSTS = {"burst_seconds": 0, "replies_per_hour": 0}
 
 
@@ -85,13 +89,27 @@ def stage(
             "openai_api_key": "sk-stand-in",
             "openai_base_url": ai.base_url,
             "kommo_extra_hosts": frozenset({kommo.host}),
-            "rate_limit": RateLimit(100_000, 60),
+            "rate_limit": RateLimit(MOST, 60),
         }
         settings = Settings(**{**values, **changes})  # type: ignore[arg-type]
         known = _accounts(settings, kommo, accounts, integration)
-        one = Stage(folder, server, kommo, ai, settings, known, process_environ(settings))
+        environ = process_environ(settings) | {"RATE_LIMIT": f"{MOST}/minute"}
+        one = Stage(folder, server, kommo, ai, settings, known, environ)
         stack.callback(one.stop)
         yield one
+
+
+def wait_for_web(url: str, workers: int = 0) -> None:
+    """Until somebody answers there, and so many workers are alive."""
+    for _ in range(600):
+        try:
+            answer = requests.get(f"{url}/readyz" if workers else url, timeout=2)
+            if not workers or answer.json().get("workers", 0) >= workers:
+                return
+        except (requests.RequestException, ValueError):
+            pass
+        time.sleep(0.05)
+    raise SystemExit(f"nobody answers at {url}")
 
 
 def _accounts(

@@ -8,7 +8,7 @@ no customer's words; the reply is kept only until Kommo has accepted it.
 
 import json
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import uuid4
 
@@ -182,7 +182,7 @@ def claim_key(job_id: str) -> str:
 
 def request_text(request: WidgetRequest) -> str:
     """The request as the record keeps it: without the customer's words and name."""
-    return json.dumps(replace(request, message="", contact_name="").to_job())
+    return json.dumps(request.to_job() | {"message": "", "contact_name": ""})
 
 
 def kept_seconds(request: WidgetRequest) -> int:

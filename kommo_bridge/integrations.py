@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ SECRETS = ("secret_key", "previous_secret_key", "access_token", "ai_api_key")
 MAX_ACCOUNT_ID = 2**63 - 1  # the largest number that SQLite holds
 DOMAINS = ("kommo.com", "amocrm.com", "amocrm.ru")
 BUSY_TIMEOUT_SECONDS = 5.0
+KEPT_ROWS = 1000
 
 migrations = Migrations("kommo_bridge")
 
@@ -165,6 +167,8 @@ class IntegrationStore:
         self._path = path
         self._cipher = _cipher(secret_key)
         self._local = threading.local()
+        # A row that has not changed need not be decrypted again.
+        self._cached = lru_cache(KEPT_ROWS)(self._built)
 
     def migrate(self) -> None:
         """Create the file when missing and bring its tables up to date.
@@ -308,8 +312,8 @@ class IntegrationStore:
 
     def _where(self, condition: str, values: tuple[Any, ...]) -> list[Integration]:
         cursor = self._db.conn.execute(f"select * from {TABLE} where {condition}", values)  # noqa: S608
-        names = [column[0] for column in cursor.description]
-        return [self._integration(dict(zip(names, row, strict=True))) for row in cursor]
+        names = tuple(column[0] for column in cursor.description)
+        return [self._cached(names, row) for row in cursor]
 
     @property
     def _db(self) -> Database:
@@ -339,7 +343,8 @@ class IntegrationStore:
             row[name] = self._cipher.encrypt(row[name].encode()).decode() if row[name] else ""
         return {**row, "updated_at": _now()}
 
-    def _integration(self, row: dict[str, Any]) -> Integration:
+    def _built(self, names: tuple[str, ...], values: tuple[Any, ...]) -> Integration:
+        row = dict(zip(names, values, strict=True))
         known = {item.name: row[item.name] for item in fields(Integration) if item.name in row}
         for name in SECRETS:
             known[name] = self._decrypt(known[name])

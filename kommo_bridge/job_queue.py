@@ -7,17 +7,19 @@ concurrency limit per key is used, with RQ's own keys, so that RQ itself lets th
 integration in when one has ended.
 """
 
+import json
 import time
 from typing import Any
 
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import NoScriptError, RedisError
 from rq import Queue
-from rq.job import Job, JobStatus
+from rq.defaults import RQ_KEY_PREFIX
+from rq.job import Job
 from rq.job import Retry as RetryPolicy
 from rq.rate_limit import RateLimitRegistry
 from rq.serializers import JSONSerializer
-from rq.utils import now
+from rq.utils import now, utcformat
 from rq.worker_registration import WORKERS_BY_QUEUE_KEY, get_keys
 
 from kommo_bridge.answers import OPEN_KEY, kept_seconds, record_key, request_text
@@ -42,47 +44,50 @@ RETRY_AFTER_OUTAGE_SECONDS = 5
 WIDGET_VERSIONS_KEY = f"{PREFIX}widget_versions"
 MAX_VERSION_CHARACTERS = 40
 
-# KEYS: record, job, queue, open answers, rate counter, RQ's set of queues, RQ's set of limits,
-#       limit, jobs let in, jobs held back, workers of the queue, versions of the widgets,
-#       texts of the conversation
-# ARGV: id, queue key name, limit key name, now, sweep time, kept seconds, request of the record,
-#       rate count, rate window, answers at once per worker, job ttl, version of the widget,
-#       text, most texts, their lifetime, then the job's fields
+# KEYS: record, job, rate counter, limit, jobs let in, jobs held back, texts of the conversation.
+# ARGV: id, request of the record, kept seconds, sweep time, now, limit's name, text, version of the
+#       widget, then the job's own fields. What all jobs share stands in the text of the script.
+# The limit (how many of an integration at once) follows the live workers, looked at once a second.
 # Returns {"repeat"}, {"limited", seconds} or {"queued"}.
 ENQUEUE = """
 local id = ARGV[1]
-if redis.call('EXISTS', KEYS[1]) == 1 then return {'repeat'} end
-local used = redis.call('INCR', KEYS[5])
-if used == 1 then redis.call('EXPIRE', KEYS[5], ARGV[9]) end
-if used > tonumber(ARGV[8]) then
-  return {'limited', math.max(1, redis.call('TTL', KEYS[5]))}
+if redis.call('HSETNX', KEYS[1], 'request', ARGV[2]) == 0 then return {'repeat'} end
+local used = redis.call('INCR', KEYS[3])
+if used == 1 then redis.call('EXPIRE', KEYS[3], %(rate_window)d) end
+if used > %(rate_count)d then
+  redis.call('DEL', KEYS[1])
+  return {'limited', math.max(1, redis.call('TTL', KEYS[3]))}
 end
-redis.call('HSET', KEYS[1], 'request', ARGV[7])
-redis.call('EXPIRE', KEYS[1], ARGV[6])
-redis.call('ZADD', KEYS[4], ARGV[5], id)
-redis.call('HSET', KEYS[2], unpack(ARGV, 16))
-redis.call('EXPIRE', KEYS[2], ARGV[11])
-redis.call('SADD', KEYS[6], ARGV[2])
-redis.call('SADD', KEYS[7], ARGV[3])
-if ARGV[12] ~= '' then redis.call('HSET', KEYS[12], ARGV[3], ARGV[12]) end
-if redis.call('HLEN', KEYS[13]) < tonumber(ARGV[14]) then
-  local time = redis.call('TIME')
-  local number = string.format('%.0f', time[1] * 1000000 + time[2])
-  redis.call('HSET', KEYS[13], id, number .. '|' .. ARGV[13])
-  redis.call('EXPIRE', KEYS[13], ARGV[15])
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+redis.call('ZADD', '%(open)s', ARGV[4], id)
+local time = redis.call('TIME')
+local limit = redis.call('HMGET', KEYS[4], 'concurrency', 'looked_at')
+local at_once = limit[1]
+if limit[2] ~= time[1] then
+  local workers = redis.call('SMEMBERS', '%(workers)s')
+  local alive = #workers > 0 and redis.call('EXISTS', unpack(workers)) or 0
+  at_once = %(concurrency)d * math.max(1, alive)
+  redis.call('HSET', KEYS[4], 'concurrency', at_once, 'looked_at', time[1])
+  redis.call('SADD', '%(limits)s', ARGV[6])
+  redis.call('SADD', '%(queues)s', '%(queue)s')
+  if ARGV[8] ~= '' then redis.call('HSET', '%(versions)s', ARGV[6], ARGV[8]) end
 end
-local workers = redis.call('SMEMBERS', KEYS[11])
-local alive = #workers > 0 and redis.call('EXISTS', unpack(workers)) or 0
-local at_once = tonumber(ARGV[10]) * math.max(1, alive)
-redis.call('HSET', KEYS[8], 'concurrency', at_once)
-redis.call('HSET', KEYS[2], 'rate_limit_concurrency', at_once)
-if redis.call('ZCARD', KEYS[10]) == 0 and redis.call('ZCARD', KEYS[9]) < at_once then
-  redis.call('ZADD', KEYS[9], ARGV[4], id)
-  redis.call('RPUSH', KEYS[3], id)
+if redis.call('HLEN', KEYS[7]) < %(max_texts)d then
+  local number = string.format('%%.0f', time[1] * 1000000 + time[2])
+  redis.call('HSET', KEYS[7], id, number .. '|' .. ARGV[7])
+  redis.call('EXPIRE', KEYS[7], %(texts_kept)d)
+end
+local status = 'rate_limited'
+if redis.call('ZCARD', KEYS[6]) == 0 and redis.call('ZCARD', KEYS[5]) < tonumber(at_once) then
+  status = 'queued'
+  redis.call('ZADD', KEYS[5], ARGV[5], id)
+  redis.call('RPUSH', '%(queue)s', id)
 else
-  redis.call('HSET', KEYS[2], 'status', 'rate_limited')
-  redis.call('ZADD', KEYS[10], ARGV[4], id)
+  redis.call('ZADD', KEYS[6], ARGV[5], id)
 end
+redis.call('HSET', KEYS[2], %(fields)s, 'status', status, 'rate_limit_concurrency', at_once,
+  'rate_limit_key', ARGV[6], unpack(ARGV, 9))
+redis.call('EXPIRE', KEYS[2], %(job_ttl)d)
 return {'queued'}
 """
 
@@ -98,7 +103,7 @@ class JobQueue:
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self._redis = redis
         self._settings = settings
-        self._enqueue = redis.register_script(ENQUEUE)
+        self._enqueue = redis.register_script(_script(settings, redis))
 
     def enqueue(self, request: WidgetRequest) -> bool:
         """Queue one widget request; False when it is a repeat, which is not queued again.
@@ -107,9 +112,10 @@ class JobQueue:
             RateLimited: The integration sent more than `RATE_LIMIT` allows.
             QueueUnavailable: Redis is away, slow or full.
         """
-        job = self._job(request)
+        name, job_id = limit_name(request), request.job_id
+        keys = self._keys(request, name, job_id)
         try:
-            answer = self._enqueue(keys=self._keys(request, job), args=self._args(request, job))
+            answer = self._run([*keys, *self._args(request, name, job_id)], len(keys))
         except RedisError as error:
             raise QueueUnavailable(
                 "The queue cannot be reached. Please send the request again.",
@@ -122,70 +128,80 @@ class JobQueue:
             )
         return bool(answer[0] == b"queued")
 
-    def _job(self, request: WidgetRequest) -> Job:
-        settings = self._settings
-        job = Job.create(
-            FUNCTION,
-            args=(request.to_job(),),
-            id=request.job_id,
-            connection=self._redis,
-            origin=QUEUE_NAME,
-            status=JobStatus.QUEUED,
-            description=f"{request.subdomain} {request.entity_type}:{request.entity_id}",
-            # Above the budgets of the AI and of Kommo, which bound a run themselves.
-            timeout=int(settings.reply_deadline_seconds) + 60,
-            ttl=JOB_TTL_SECONDS,
-            result_ttl=RESULT_TTL_SECONDS,
-            failure_ttl=FAILURE_TTL_SECONDS,
-            retry=CRASH_RETRIES,
-            serializer=JSONSerializer,
-        )
-        job.enqueued_at = now()
-        job.rate_limit_key = limit_name(request)
-        return job
+    def _run(self, values: list[Any], keys: int) -> Any:
+        try:
+            return self._redis.evalsha(self._enqueue.sha, keys, *values)
+        except NoScriptError:  # a Redis that was restarted
+            return self._enqueue(keys=values[:keys], args=values[keys:])
 
-    def _keys(self, request: WidgetRequest, job: Job) -> list[str]:
-        limit = RateLimitRegistry(limit_name(request), self._redis)
+    @staticmethod
+    def _keys(request: WidgetRequest, name: str, job_id: str) -> list[str]:
+        limit = f"{RQ_KEY_PREFIX}:rl:{name}"  # RQ's RateLimitRegistry
         return [
-            record_key(job.id),
-            job.key,
-            Queue.redis_queue_namespace_prefix + QUEUE_NAME,
-            OPEN_KEY,
-            f"{PREFIX}rate:{limit_name(request)}",
-            Queue.redis_queues_keys,
-            RateLimitRegistry.rl_keys_key,
-            limit.config_key,
-            limit.allowed_key,
-            limit.rate_limited_key,
-            WORKERS_BY_QUEUE_KEY % QUEUE_NAME,
-            WIDGET_VERSIONS_KEY,
+            record_key(job_id),
+            Job.redis_job_namespace_prefix + job_id,
+            f"{PREFIX}rate:{name}",
+            limit,
+            f"{limit}:allowed",
+            f"{limit}:rate_limited",
             texts_key(conversation_name(request)),
         ]
 
-    def _args(self, request: WidgetRequest, job: Job) -> list[Any]:
-        settings = self._settings
-        fields: list[Any] = []
-        for name, value in job.to_dict().items():
-            if value is not None:
-                fields += [name, value]
+    def _args(self, request: WidgetRequest, name: str, job_id: str) -> list[Any]:
+        moment = utcformat(now())
         return [
-            job.id,
-            Queue.redis_queue_namespace_prefix + QUEUE_NAME,
-            job.rate_limit_key,
-            time.time(),
-            request.accepted_at + settings.reply_deadline_seconds,
-            kept_seconds(request),
+            job_id,
             request_text(request),
-            settings.rate_limit.count,
-            settings.rate_limit.window_seconds,
-            settings.worker_concurrency,
-            JOB_TTL_SECONDS,
-            request.widget_version[:MAX_VERSION_CHARACTERS],
+            kept_seconds(request),
+            request.accepted_at + self._settings.reply_deadline_seconds,
+            time.time(),
+            name,
             text_value(request),
-            MAX_TEXTS,
-            TEXTS_KEPT_SECONDS,
-            *fields,
+            request.widget_version[:MAX_VERSION_CHARACTERS],
+            "data",
+            # As RQ writes it, unpacked, which RQ reads as well.
+            json.dumps((FUNCTION, None, (request.to_job(),), {})),
+            "description",
+            f"{request.subdomain} {request.entity_type}:{request.entity_id}",
+            "created_at",
+            moment,
+            "enqueued_at",
+            moment,
         ]
+
+
+def _script(settings: Settings, redis: Redis) -> str:
+    """ENQUEUE with the settings and with what all jobs share, as RQ itself writes a job."""
+    job = Job.create(
+        FUNCTION,
+        connection=redis,
+        origin=QUEUE_NAME,
+        # Above the budgets of the AI and of Kommo, which bound a run themselves.
+        timeout=int(settings.reply_deadline_seconds) + 60,
+        ttl=JOB_TTL_SECONDS,
+        result_ttl=RESULT_TTL_SECONDS,
+        failure_ttl=FAILURE_TTL_SECONDS,
+        retry=CRASH_RETRIES,
+        serializer=JSONSerializer,
+    )
+    own = {"data", "description", "created_at", "enqueued_at", "status"}
+    shared = {name: value for name, value in job.to_dict().items() if name not in own}
+    pairs = [json.dumps(str(one)) for pair in shared.items() for one in pair if pair[1] is not None]
+    return ENQUEUE % {
+        "rate_count": settings.rate_limit.count,
+        "rate_window": settings.rate_limit.window_seconds,
+        "concurrency": settings.worker_concurrency,
+        "open": OPEN_KEY,
+        "workers": WORKERS_BY_QUEUE_KEY % QUEUE_NAME,
+        "limits": RateLimitRegistry.rl_keys_key,
+        "queues": Queue.redis_queues_keys,
+        "queue": Queue.redis_queue_namespace_prefix + QUEUE_NAME,
+        "versions": WIDGET_VERSIONS_KEY,
+        "max_texts": MAX_TEXTS,
+        "texts_kept": TEXTS_KEPT_SECONDS,
+        "job_ttl": JOB_TTL_SECONDS,
+        "fields": ", ".join(pairs),
+    }
 
 
 def limit_name(speaker: WidgetRequest | Integration) -> str:

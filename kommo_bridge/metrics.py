@@ -55,19 +55,19 @@ class Metrics:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._lock = threading.Lock()
-        self._counts: Counter[str] = Counter()
+        self._counts: Counter[tuple[str, str]] = Counter()
         self._flushed_by = 0
 
     def count(self, name: str, label: str = "", amount: float = 1) -> None:
         """Add to a counter."""
-        self._add({_field(name, label): amount})
+        self._add({(name, label): amount})
 
     def observe(self, name: str, seconds: float) -> None:
         """Add one duration to a histogram."""
         bounds = FIGURES[name].bounds
         place = bisect_left(bounds, seconds)
         bound = str(bounds[place]) if place < len(bounds) else "+Inf"
-        self._add({_field(name, bound): 1, _field(name, "sum"): max(0.0, seconds)})
+        self._add({(name, bound): 1, (name, "sum"): max(0.0, seconds)})
 
     def flush(self) -> None:
         """Bring what was counted to Redis; what cannot be brought is kept for the next time."""
@@ -78,7 +78,7 @@ class Metrics:
         try:
             with self._redis.pipeline() as pipeline:
                 for field, amount in counts.items():
-                    pipeline.hincrbyfloat(KEY, field, amount)
+                    pipeline.hincrbyfloat(KEY, json.dumps(field), amount)
                 pipeline.execute()
         except RedisError:
             with self._lock:
@@ -97,7 +97,7 @@ class Metrics:
             found[name, label] = float(amount)
         return found
 
-    def _add(self, amounts: dict[str, float]) -> None:
+    def _add(self, amounts: dict[tuple[str, str], float]) -> None:
         with self._lock:
             for field, amount in amounts.items():
                 self._counts[field] += amount  # type: ignore[assignment]
@@ -111,7 +111,3 @@ class Metrics:
         while True:
             time.sleep(FLUSH_SECONDS)
             self.flush()
-
-
-def _field(name: str, label: str) -> str:
-    return json.dumps([name, label])

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -95,7 +95,7 @@ class WidgetRequest:
 
     def to_job(self) -> dict[str, Any]:
         """The job's one argument: plain JSON types."""
-        return asdict(self)
+        return dict(vars(self))
 
     @classmethod
     def from_job(cls, payload: Mapping[str, Any]) -> "WidgetRequest":

@@ -6,7 +6,7 @@ from flask import Flask, Response, jsonify
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from kommo_bridge.errors import RefusedRequest
-from kommo_bridge.logs import log_event
+from kommo_bridge.web.request_log import tell
 
 CODES = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
 
@@ -21,13 +21,7 @@ def register_error_handlers(app: Flask) -> None:
 
 
 def _refused(error: RefusedRequest) -> Response:
-    log_event(
-        logger,
-        "widget request refused",
-        level=logging.WARNING,
-        code=error.code,
-        reason=error.reason,
-    )
+    tell("widget request refused", level=logging.WARNING, code=error.code, reason=error.reason)
     response = error_response(error.status, error.code, error.message)
     if error.retry_after_seconds is not None:
         response.headers["Retry-After"] = str(error.retry_after_seconds)

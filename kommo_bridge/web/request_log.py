@@ -1,6 +1,7 @@
 """The access log: one line per request, and an id that goes with it to the job and to Kommo.
 
-The id is the proxy's `X-Request-ID` where it sends one, as Heroku does; the answer carries it too.
+What a view has to tell of the request stands in the same line: `tell`. The id is the proxy's
+`X-Request-ID` where it sends one, as Heroku does; the answer carries it too.
 Neither queries nor the paths of unknown routes are logged: they may hold anything.
 """
 
@@ -29,6 +30,11 @@ def register_request_log(app: Flask) -> None:
     app.teardown_request(_end)
 
 
+def tell(event: str, *, level: int = logging.INFO, **fields: str) -> None:
+    """Say in the line of the running request what became of it."""
+    g.told = event, level, fields
+
+
 def _begin() -> None:
     given = request.headers.get("X-Request-ID", "")
     g.request_id = given if GIVEN_ID.fullmatch(given) else secrets.token_hex(8)
@@ -39,10 +45,13 @@ def _begin() -> None:
 
 def _log(response: Response) -> Response:
     route = request.url_rule.rule if request.url_rule else None
+    usual = logging.DEBUG if route in QUIET_ROUTES else logging.INFO
+    event, level, told = g.get("told", ("request served", usual, {}))
     log_event(
         logger,
-        "request served",
-        level=logging.DEBUG if route in QUIET_ROUTES else logging.INFO,
+        event,
+        level=level,
+        **told,
         method=request.method,
         route=route or "unknown",
         status=response.status_code,

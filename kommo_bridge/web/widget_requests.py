@@ -1,10 +1,9 @@
 """The widget request: verify, check, enqueue, acknowledge, within Kommo's two seconds."""
 
-import logging
 import time
 from http import HTTPStatus
 
-from flask import Blueprint, Response, g, jsonify, request
+from flask import Blueprint, Response, g, request
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import RequestEntityTooLarge
 
@@ -14,17 +13,15 @@ from kommo_bridge.job_queue import JobQueue
 from kommo_bridge.kommo.tokens import BotClaims, verify_bot_token
 from kommo_bridge.kommo.widget_request import (
     MAX_BODY_BYTES,
-    WidgetRequest,
     build_widget_request,
     parse_body,
 )
-from kommo_bridge.logs import log_event
 from kommo_bridge.metrics import Metrics
+from kommo_bridge.web.request_log import tell
 
 READ_BYTES = 16 * 1024
+ACKNOWLEDGEMENT = b'{"status":"ok"}\n'
 BROKEN_OFF = "The body did not arrive in time or broke off."
-
-logger = logging.getLogger(__name__)
 
 
 def widget_requests(
@@ -36,17 +33,13 @@ def widget_requests(
     """The blueprint of `POST /api/kommo/kommo/widget-request`."""
     blueprint = Blueprint("widget_requests", __name__)
 
-    @blueprint.before_request
-    def start() -> None:
-        g.started = time.perf_counter()
-
     @blueprint.after_request
     def measure(response: Response) -> Response:
         refused = response.status_code != HTTPStatus.OK
         result = response.get_json().get("error", "error") if refused else g.result
         metrics.count("kommo_bridge_widget_requests", result)
         if not refused:
-            seconds = time.perf_counter() - g.started
+            seconds = time.perf_counter() - g.arrived
             metrics.observe("kommo_bridge_acknowledgement_seconds", seconds)
         return response
 
@@ -67,8 +60,13 @@ def widget_requests(
             integrations.bind_account(integration, claims.account_id)
         queued = queue.enqueue(checked)
         g.result = "queued" if queued else "repeated"
-        _log(checked, f"widget request {g.result}", started)
-        return jsonify(status="ok")
+        tell(
+            f"widget request {g.result}",
+            job=checked.job_id,
+            subdomain=checked.subdomain,
+            entity=f"{checked.entity_type}:{checked.entity_id}",
+        )
+        return Response(ACKNOWLEDGEMENT, mimetype="application/json")
 
     return blueprint
 
@@ -106,14 +104,3 @@ def _read_body() -> bytes:
     if announced is not None and len(body) < announced:
         raise InvalidRequest(BROKEN_OFF)  # gunicorn hands on what came before the end
     return bytes(body)
-
-
-def _log(checked: WidgetRequest, event: str, started: float) -> None:
-    log_event(
-        logger,
-        event,
-        job=checked.job_id,
-        subdomain=checked.subdomain,
-        entity=f"{checked.entity_type}:{checked.entity_id}",
-        milliseconds=round((time.time() - started) * 1000, 1),
-    )

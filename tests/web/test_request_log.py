@@ -23,9 +23,9 @@ def client(settings: Settings, acme: Integration, caplog: pytest.LogCaptureFixtu
 
 def served(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
     return [
-        {"level": record.levelname, **vars(record)["fields"]}
+        {"event": record.getMessage(), "level": record.levelname, **vars(record)["fields"]}
         for record in caplog.records
-        if record.getMessage() == "request served"
+        if record.name == "kommo_bridge.web.request_log"
     ]
 
 
@@ -39,8 +39,12 @@ def test_one_line_per_request(
 
     (line,) = served(caplog)
     assert line.pop("milliseconds") >= 0
+    assert line.pop("job").startswith("wr-")
     assert line == {
+        "event": "widget request queued",
         "level": "INFO",
+        "subdomain": "acme",
+        "entity": "2:67890",
         "method": "POST",
         "route": WIDGET_REQUEST_PATH,
         "status": 200,
@@ -51,7 +55,8 @@ def test_one_line_per_request(
 def test_a_refusal_has_its_line_too(client: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
     client.post(WIDGET_REQUEST_PATH, data=b"token=forged", content_type="text/plain")
 
-    assert [line["status"] for line in served(caplog)] == [401]
+    (line,) = served(caplog)
+    assert (line["status"], line["code"], line["reason"]) == (401, "invalid_token", "not a JWT")
 
 
 def test_what_machines_ask_is_told_at_debug_only(
@@ -104,5 +109,5 @@ def test_one_id_leads_from_the_request_to_the_continue_call(
 
     told = " ".join(events)
     assert len(request_id) == 16
-    for event in ("request served", "reply received", "salesbot continued"):
+    for event in ("widget request queued", "reply received", "salesbot continued"):
         assert event in told
