@@ -23,12 +23,15 @@ from kommo_bridge.thread_worker import ThreadWorker
 from kommo_bridge.watch import Watch
 
 WAIT_FOR_REDIS_SECONDS = 1.0
+# An acknowledgement has two seconds, an answer two minutes: on a shared machine the web goes first.
+NICE = 5
 
 logger = logging.getLogger("kommo_bridge.worker")
 
 
 def main() -> None:
     """Check the settings and run the worker."""
+    os.nice(NICE)
     load_dotenv(".env")
     try:
         settings = Settings.from_env(os.environ)

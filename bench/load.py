@@ -23,6 +23,8 @@ from pathlib import Path
 OK = b"HTTP/1.1 200"
 LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 PATIENCE_SECONDS = 10.0
+# As the pool of a proxy does; kept for ever, all might be held by one process of several.
+RENEW_EVERY = 25
 
 
 @dataclass(frozen=True)
@@ -63,13 +65,16 @@ class Client:
 
     def __init__(self, port: int) -> None:
         self._port = port
-        self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket = _connected(port)
         self.since = 0.0
+        self.sent = 0
 
     def send(self, request: bytes, since: float) -> None:
         """Send a request; the server may have closed the idle connection."""
         self.since = since
+        self.sent += 1
+        if self.sent % RENEW_EVERY == 0:
+            self.renew()
         try:
             self.socket.sendall(request)
         except OSError:
@@ -79,7 +84,7 @@ class Client:
     def renew(self) -> None:
         """Connect anew."""
         self.socket.close()
-        self.__init__(self._port)  # type: ignore[misc]
+        self.socket = _connected(self._port)
 
     def receive(self) -> bool:
         """Read the whole answer; True for a 200."""
@@ -91,6 +96,12 @@ class Client:
             if length and len(body) >= int(length[1]):
                 break
         return answer.startswith(OK)
+
+
+def _connected(port: int) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connection
 
 
 def _closed_loop(clients: list[Client], todo: Iterator[bytes], seconds: float) -> Loaded:
@@ -109,11 +120,11 @@ def _closed_loop(clients: list[Client], todo: Iterator[bytes], seconds: float) -
             failed += not good
             if good:
                 times.append((now - client.since) * 1000)
-            else:
-                selector.unregister(client.socket)
+            selector.unregister(client.socket)
+            if not good:
                 client.renew()
-                selector.register(client.socket, selectors.EVENT_READ, client)
             client.send(next(todo), now)
+            selector.register(client.socket, selectors.EVENT_READ, client)
     return Loaded(times, failed, time.perf_counter() - started)
 
 

@@ -167,6 +167,7 @@ class IntegrationStore:
         self._path = path
         self._cipher = _cipher(secret_key)
         self._local = threading.local()
+        self._written = 0
         # A row that has not changed need not be decrypted again.
         self._cached = lru_cache(KEPT_ROWS)(self._built)
 
@@ -193,11 +194,15 @@ class IntegrationStore:
         A bound account id must agree, and so must the subdomain: a renamed account is told to the
         log as unknown until `flask integrations set` names it anew.
         """
-        found = self._where(
-            "integration_id = ? and subdomain = ? and (account_id is null or account_id = ?)",
-            (integration_id.lower(), subdomain.lower(), account_id),
-        )
-        return found[0] if found else None
+        key = (integration_id.lower(), subdomain.lower(), account_id)
+        known = self._known()
+        if key not in known:
+            found = self._where(
+                "integration_id = ? and subdomain = ? and (account_id is null or account_id = ?)",
+                key,
+            )
+            known[key] = found[0] if found else None
+        return known[key]
 
     def get(self, name: str) -> Integration:
         """The integration an operator names: by subdomain, or `subdomain/integration-id`.
@@ -315,6 +320,17 @@ class IntegrationStore:
         names = tuple(column[0] for column in cursor.description)
         return [self._cached(names, row) for row in cursor]
 
+    def _known(self) -> dict[tuple[str, str, int], Integration | None]:
+        """What this thread has found since the file was last changed, by whomever."""
+        (version,) = self._db.conn.execute("pragma data_version").fetchone()
+        local = self._local
+        if (
+            getattr(local, "version", None) != (version, self._written)
+            or len(local.known) >= KEPT_ROWS
+        ):
+            local.version, local.known = (version, self._written), {}
+        return local.known  # type: ignore[no-any-return]
+
     @property
     def _db(self) -> Database:
         """This thread's own connection."""
@@ -334,6 +350,7 @@ class IntegrationStore:
         with self._db.conn as connection:
             connection.execute("BEGIN IMMEDIATE")
             yield self._db.table(TABLE)
+        self._written += 1  # SQLite's data_version tells of the changes of other connections
 
     def _row(self, integration: Integration) -> dict[str, Any]:
         row: dict[str, Any] = {

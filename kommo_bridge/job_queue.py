@@ -185,8 +185,12 @@ def _script(settings: Settings, redis: Redis) -> str:
         serializer=JSONSerializer,
     )
     own = {"data", "description", "created_at", "enqueued_at", "status"}
-    shared = {name: value for name, value in job.to_dict().items() if name not in own}
-    pairs = [json.dumps(str(one)) for pair in shared.items() for one in pair if pair[1] is not None]
+    shared = {
+        name: value
+        for name, value in job.to_dict().items()
+        if name not in own and value not in (None, "")  # RQ reads what is missing as empty
+    }
+    pairs = [json.dumps(str(one)) for pair in shared.items() for one in pair]
     return ENQUEUE % {
         "rate_count": settings.rate_limit.count,
         "rate_window": settings.rate_limit.window_seconds,

@@ -63,14 +63,14 @@ def verify_bot_token(token: object, secrets_for: SecretsFor) -> BotClaims:
         raise InvalidToken("no token")
     if len(token) > MAX_TOKEN_CHARACTERS:
         raise InvalidToken("token too long")
-    unverified = _claims(_decode_unverified(token))
-    secrets = [secret for secret in secrets_for(unverified) if secret]
+    unverified = _decode_unverified(token)
+    claims = _claims(unverified)
+    secrets = [secret for secret in secrets_for(claims) if secret]
     if not secrets:
         raise InvalidToken("unknown or disabled integration")
-    verified = _claims(_decode_with_any(token, secrets))
-    if verified != unverified:
+    if _decode_with_any(token, secrets) != unverified:
         raise InvalidToken("claims differ")
-    return verified
+    return claims
 
 
 def expiry_of(access_token: str) -> float | None:
