@@ -167,7 +167,6 @@ class IntegrationStore:
         self._path = path
         self._cipher = _cipher(secret_key)
         self._local = threading.local()
-        self._written = 0
         # A row that has not changed need not be decrypted again.
         self._cached = lru_cache(KEPT_ROWS)(self._built)
 
@@ -324,11 +323,8 @@ class IntegrationStore:
         """What this thread has found since the file was last changed, by whomever."""
         (version,) = self._db.conn.execute("pragma data_version").fetchone()
         local = self._local
-        if (
-            getattr(local, "version", None) != (version, self._written)
-            or len(local.known) >= KEPT_ROWS
-        ):
-            local.version, local.known = (version, self._written), {}
+        if getattr(local, "version", None) != version or len(local.known) >= KEPT_ROWS:
+            local.version, local.known = version, {}
         return local.known  # type: ignore[no-any-return]
 
     @property
@@ -350,7 +346,7 @@ class IntegrationStore:
         with self._db.conn as connection:
             connection.execute("BEGIN IMMEDIATE")
             yield self._db.table(TABLE)
-        self._written += 1  # SQLite's data_version tells of the changes of other connections
+        self._local.version = None  # which tells of the changes of other connections only
 
     def _row(self, integration: Integration) -> dict[str, Any]:
         row: dict[str, Any] = {

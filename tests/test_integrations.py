@@ -572,3 +572,24 @@ def test_one_of_many_first_requests_binds_the_account(
     bound = store.get("acme").account_id
     assert bound in range(1, 33)
     assert store.find(INTEGRATION_ID, bound or 0, "acme")
+
+
+def test_what_was_found_is_forgotten_when_anybody_changes_the_file(
+    store: IntegrationStore, settings: Settings
+) -> None:
+    """Web processes keep what they found; a change of a command must reach them at once."""
+    other = IntegrationStore(settings.database_path, settings.secret_key)
+    one = Integration(integration_id=INTEGRATION_ID, subdomain="acme", secret_key="s" * 64)
+
+    def found() -> Integration | None:
+        return store.find(INTEGRATION_ID, 1, "acme")
+
+    assert found() is None
+    other.add(one)
+    assert found() == one
+    other.save(replace(one, enabled=False))
+    assert found() == replace(one, enabled=False)
+    store.save(one)
+    assert found() == one
+    store.remove(one)
+    assert found() is None
