@@ -12,6 +12,7 @@ import math
 import re
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
@@ -178,8 +179,7 @@ class IntegrationStore:
         """
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            # The journal mode stays with the file: writers then never block readers.
-            self._db.enable_wal()
+            self._enable_wal()
             with self._writing():  # one process migrates at a time
                 migrations.apply(self._db)
         except (OSError, sqlite3.Error) as error:
@@ -335,6 +335,20 @@ class IntegrationStore:
             connection.execute("pragma synchronous = normal")
             self._local.db = Database(connection)
         return self._local.db  # type: ignore[no-any-return]
+
+    def _enable_wal(self) -> None:
+        """The journal mode stays with the file: writers then never block readers.
+
+        While another connection changes it too, SQLite fails at once: it has no busy timeout here.
+        """
+        ends_at = time.monotonic() + BUSY_TIMEOUT_SECONDS
+        while self._db.journal_mode != "wal":
+            try:
+                self._db.enable_wal()
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > ends_at:
+                    raise
+                time.sleep(0.01)
 
     @contextmanager
     def _writing(self) -> Iterator[Any]:

@@ -115,7 +115,7 @@ print(store.count())
 
 
 def test_many_threads_may_migrate_at_once(path: Path) -> None:
-    for attempt in range(5):
+    for attempt in range(20):
         store = IntegrationStore(path.with_name(f"{attempt}.db"), SECRET_KEY)
 
         with ThreadPoolExecutor(8) as pool:
@@ -575,10 +575,10 @@ def test_one_of_many_first_requests_binds_the_account(
 
 
 def test_what_was_found_is_forgotten_when_anybody_changes_the_file(
-    store: IntegrationStore, settings: Settings
+    store: IntegrationStore, path: Path
 ) -> None:
     """Web processes keep what they found; a change of a command must reach them at once."""
-    other = IntegrationStore(settings.database_path, settings.secret_key)
+    other = IntegrationStore(path, SECRET_KEY)
     one = Integration(integration_id=INTEGRATION_ID, subdomain="acme", secret_key="s" * 64)
 
     def found() -> Integration | None:
