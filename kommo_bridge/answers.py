@@ -8,7 +8,7 @@ no customer's words; the reply is kept only until Kommo has accepted it.
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 from uuid import uuid4
 
@@ -45,12 +45,14 @@ class Outcome:
         status, reply: The exit, and the text for the customer.
         error: Tells the operator why it is `fail`.
         silent: Nothing is to be shown: another answer carries the reply, or a human does.
+        reason: Of a hand-over, for the pause that begins when Kommo has taken it.
     """
 
     status: Status
     reply: str
     error: str = ""
     silent: bool = False
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,13 +92,13 @@ class Answers:
             pipeline.hgetall(key)
             pipeline.hincrby(key, "attempts", 1)
             pipeline.expire(key, kept_seconds(request))
-            _, fields, _, _ = pipeline.execute()
-        return _answer(fields)
+            _, kept, _, _ = pipeline.execute()
+        return _answer(kept)
 
     def find(self, job_id: str) -> Answer | None:
         """The record of a job, or None when it has expired."""
-        fields: dict[Any, Any] = self._redis.hgetall(record_key(job_id))
-        return _answer(fields) if fields.get(b"request") else None
+        kept: dict[Any, Any] = self._redis.hgetall(record_key(job_id))
+        return _answer(kept) if kept.get(b"request") else None
 
     def keep_outcome(self, job_id: str, outcome: Outcome) -> Outcome:
         """Keep the outcome; when another worker was first, its outcome counts."""
@@ -138,8 +140,8 @@ class Answers:
             pipeline.hgetall(key)
             pipeline.hset(key, "uncertain", "1")
             pipeline.expire(key, kept_seconds(request))
-            _, fields, _, _ = pipeline.execute()
-        return _answer(fields)
+            _, kept, _, _ = pipeline.execute()
+        return _answer(kept)
 
     def not_sent(self, job_id: str) -> None:
         """The call surely did not arrive, and none before it: a 404 would mean what it says."""
@@ -191,17 +193,21 @@ def kept_seconds(request: WidgetRequest) -> int:
     return min(max(left, MIN_KEPT_SECONDS), MAX_KEPT_SECONDS)
 
 
-def _answer(fields: dict[Any, Any]) -> Answer:
-    request: dict[str, Any] = json.loads(fields[b"request"])
+def _answer(kept: dict[Any, Any]) -> Answer:
+    request: dict[str, Any] = json.loads(kept[b"request"])
     return Answer(
         request=WidgetRequest.from_job(request),
-        state=fields.get(b"state", OPEN.encode()).decode(),
-        outcome=_outcome(fields.get(b"outcome")),
-        uncertain=b"uncertain" in fields,
-        attempts=int(fields.get(b"attempts", 0)) - int(fields.get(b"waits", 0)),
-        first=b"attempts" not in fields,
+        state=kept.get(b"state", OPEN.encode()).decode(),
+        outcome=_outcome(kept.get(b"outcome")),
+        uncertain=b"uncertain" in kept,
+        attempts=int(kept.get(b"attempts", 0)) - int(kept.get(b"waits", 0)),
+        first=b"attempts" not in kept,
     )
 
 
 def _outcome(text: bytes | None) -> Outcome | None:
-    return Outcome(**json.loads(text)) if text else None
+    """Keys of a newer version are left out."""
+    if not text:
+        return None
+    known = {item.name for item in fields(Outcome)}
+    return Outcome(**{key: value for key, value in json.loads(text).items() if key in known})

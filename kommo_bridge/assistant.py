@@ -31,6 +31,8 @@ MAX_ANSWER_BYTES = 1024 * 1024
 # A longer wait belongs to RQ, where it holds no thread.
 MAX_SDK_WAIT_SECONDS = 3.0
 MAX_CLIENTS = 256
+# No model reads more; a server that says so lies, and caps are counted by it.
+MAX_TOKENS = 10_000_000
 TRANSIENT_STATUSES = frozenset({408, 409, 425, 429})
 
 RULES = """\
@@ -178,13 +180,19 @@ class Assistant:
             if (key, base_url) not in self._clients:
                 if len(self._clients) >= MAX_CLIENTS:
                     self._clients.clear()
-                self._clients[key, base_url] = openai.OpenAI(
-                    api_key=key,
-                    base_url=base_url or "https://api.openai.com/v1",
-                    max_retries=SDK_RETRIES,
-                    http_client=self._http,
-                )
+                self._clients[key, base_url] = self._made(key, base_url)
             return self._clients[key, base_url]
+
+    def _made(self, key: str, base_url: str | None) -> openai.OpenAI:
+        try:
+            return openai.OpenAI(
+                api_key=key,
+                base_url=base_url or "https://api.openai.com/v1",
+                max_retries=SDK_RETRIES,
+                http_client=self._http,
+            )
+        except httpx2.InvalidURL:
+            raise AssistantError("the AI's base URL is none", permanent=True) from None
 
 
 def prompt(
@@ -231,7 +239,7 @@ def _read(completion: ChatCompletion) -> Reply:
     sentences = [found for call in calls if (found := _sentence(call)) is not None]
     if not text and not sentences:
         raise AssistantError("the AI's answer holds no text", permanent=False)
-    tokens = tokens if isinstance(tokens, int) else 0
+    tokens = tokens if isinstance(tokens, int) and 0 <= tokens <= MAX_TOKENS else 0
     return Reply(sentences[0] or text if sentences else text, tokens, handoff=bool(sentences))
 
 

@@ -103,7 +103,7 @@ class Conversations:
             keys=[turns_key(conversation_name(request))],
             args=[
                 request.job_id,
-                json.dumps(asdict(turn)),
+                json.dumps(asdict(turn), ensure_ascii=False),
                 integration.history,
                 MAX_BYTES,
                 integration.history_days * 86400,

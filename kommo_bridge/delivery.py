@@ -25,6 +25,8 @@ from kommo_bridge.metrics import Metrics
 # Seconds before the second, third ... attempt; the last one repeats until the deadline.
 WAITS = (2, 5, 10, 20, 40, 60)
 PAUSE_AFTER_429_SECONDS = 10.0
+# Whatever a Retry-After says: the second in which there were too many must pass.
+SHORTEST_PAUSE_SECONDS = 1.0
 PAUSE_AFTER_BLOCK_SECONDS = 300.0
 # What the sweep leaves to the job itself: its call may just be on its way.
 SWEEP_MARGIN_SECONDS = 3.0
@@ -112,7 +114,7 @@ class Delivery:
             request.integration_id, request.account_id, request.subdomain
         )
         if found is None or not found.access_token:
-            self._give_up(request)
+            self.give_up(request)
             missing = "the integration was removed" if found is None else "no access token stored"
             raise IntegrationError(f"{missing}: {request.subdomain} cannot be continued")
         return found
@@ -122,7 +124,7 @@ class Delivery:
         try:
             check_return_url(request.return_url, integration.host, self.extra_hosts)
         except RefusedRequest:
-            self._give_up(request)
+            self.give_up(request)
             raise KommoError("the return URL is not the account's own", permanent=True) from None
 
     def _send(
@@ -216,18 +218,19 @@ class Delivery:
             self.answers.not_sent(request.job_id)
         wait = max(error.retry_after_seconds or 0.0, wait_after(record.attempts))
         if error.status == HTTPStatus.TOO_MANY_REQUESTS:
-            wait = error.retry_after_seconds or PAUSE_AFTER_429_SECONDS
+            wait = max(error.retry_after_seconds or PAUSE_AFTER_429_SECONDS, SHORTEST_PAUSE_SECONDS)
             self.pacer.pause(integration.host, wait)
         elif error.status == HTTPStatus.FORBIDDEN and self.pacer.was_limited(integration.host):
             wait = PAUSE_AFTER_BLOCK_SECONDS
             self.pacer.pause_all(wait)
             self.incidents.note(request, bad=(BLOCKED_BY_KOMMO,))
         elif error.permanent:
-            self._give_up(request)
+            self.give_up(request)
             raise error
         return self._later(request, wait, error)
 
-    def _give_up(self, request: WidgetRequest) -> None:
+    def give_up(self, request: WidgetRequest) -> None:
+        """Nobody tries to continue this Salesbot any more."""
         self.answers.close(request.job_id, GIVEN_UP)
         self.metrics.count("kommo_bridge_failures", "given_up")
         self.incidents.note(request, bad=(ANSWERS_FAIL,))
@@ -236,7 +239,7 @@ class Delivery:
         """Wait, unless the last moment for a continue call has passed."""
         left = request.accepted_at + self.continue_deadline_seconds - time.time()
         if left <= 0:
-            self._give_up(request)
+            self.give_up(request)
             reason = error or "paused by Kommo"
             raise KommoError(f"not continued before the deadline ({reason})", permanent=True)
         wait = min(wait, left + 1)

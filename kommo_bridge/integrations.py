@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -215,6 +216,9 @@ class IntegrationStore:
             for item in self._where("subdomain = ?", (subdomain,))
             if item.integration_id.startswith(integration_id)
         ]
+        exact = [item for item in found if item.integration_id == integration_id]
+        if exact:
+            return exact[0]
         if not found:
             raise IntegrationError(
                 f"There is no integration {name!r}. See `flask integrations list`."
@@ -423,6 +427,14 @@ def check_integration(integration: Integration) -> None:
             raise IntegrationError(f"{name} holds characters that it cannot have")
 
 
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("https", "http") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none
+        return False
+
+
 RULES: tuple[tuple[Callable[[Integration], bool], str], ...] = (
     (
         lambda it: bool(re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", it.subdomain)),
@@ -460,7 +472,7 @@ RULES: tuple[tuple[Callable[[Integration], bool], str], ...] = (
         "account_id must be the account's number",
     ),
     (
-        lambda it: it.ai_base_url is None or it.ai_base_url.startswith(("https://", "http://")),
+        lambda it: it.ai_base_url is None or _is_url(it.ai_base_url),
         "ai_base_url must be a URL such as https://api.openai.com/v1",
     ),
 )

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -169,6 +170,15 @@ def _sweep_or_postpone(job_id: str, parts: Parts, now: float, hanging: set[str])
     except Exception:
         logger.exception("overdue answer cannot be worked on: %s", job_id)
         parts.answers.postpone(job_id, now + SWEEP_AGAIN_SECONDS)
+        _give_up_in_the_end(job_id, parts, now)
+
+
+def _give_up_in_the_end(job_id: str, parts: Parts, now: float) -> None:
+    """What fails in a way that nobody foresaw is not tried for ever; an unreadable one expires."""
+    with suppress(TypeError, ValueError, LookupError):
+        record = parts.answers.find(job_id)
+        if record and now > record.request.accepted_at + parts.settings.continue_deadline_seconds:
+            parts.delivery.give_up(record.request)
 
 
 def _sweep_one(job_id: str, parts: Parts, now: float, hanging: set[str]) -> None:

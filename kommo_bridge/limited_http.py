@@ -21,7 +21,7 @@ POOL_SIZE = 64
 
 def limited_session() -> requests.Session:
     """A session for all threads: no proxy or netrc of the environment, no cookies, no retries."""
-    session = requests.Session()
+    session = _OneCall()
     session.trust_env = False
     session.headers["User-Agent"] = "kommo_bridge"
     session.headers["Accept-Encoding"] = "identity"
@@ -31,6 +31,14 @@ def limited_session() -> requests.Session:
         adapter = _LimitedAdapter(max_retries=0, pool_connections=POOL_SIZE, pool_maxsize=POOL_SIZE)
         session.mount(scheme, adapter)
     return session
+
+
+class _OneCall(requests.Session):
+    """Never looks at `Location`: requests reads it even where redirects are not allowed."""
+
+    def resolve_redirects(self, *_args: Any, **_options: Any) -> Any:
+        """None."""
+        return iter(())
 
 
 class _LimitedReader(io.RawIOBase):
@@ -73,13 +81,17 @@ class _LimitedSocket:
 
 class _LimitedHTTPConnection(HTTPConnection):
     def connect(self) -> None:
+        self.timeout = seconds_left(self.timeout)
         super().connect()
+        seconds_left(None)  # nothing may leave after the deadline
         self.sock = _LimitedSocket(self.sock)
 
 
 class _LimitedHTTPSConnection(HTTPSConnection):
     def connect(self) -> None:
+        self.timeout = seconds_left(self.timeout)
         super().connect()
+        seconds_left(None)  # nothing may leave after the deadline
         self.sock = _LimitedSocket(self.sock)
 
 

@@ -73,6 +73,7 @@ def set_up_logging(level: str, format_name: str, stream: TextIO | None = None) -
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    logging.getLogger("urllib3.connection").setLevel(logging.CRITICAL)  # warns with URLs
     for name in QUIET_LOGGERS:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 

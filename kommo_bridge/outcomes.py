@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from redis.exceptions import ResponseError
+
 from kommo_bridge.answers import Answer, Answers, Outcome
 from kommo_bridge.assistant import Assistant, Reply
 from kommo_bridge.conversations import Conversations, conversation_name
@@ -100,6 +102,9 @@ class Outcomes:
         def done(outcome: Outcome) -> None:
             if outcome.silent:
                 return  # the text, if it waits for an answer, is another request's now
+            if outcome.status == "handoff":  # not before: nobody would have told the customer
+                name = conversation_name(request)
+                self.conversations.pause(name, integration.handoff_hours, outcome.reason)
             place = self.turns.place(request, integration)
             if place.question and outcome.status in ("success", "handoff"):
                 self.conversations.remember(request, integration, place.question, outcome.reply)
@@ -186,7 +191,10 @@ class Outcomes:
         return made.text
 
     def _count(self, request: WidgetRequest, integration: Integration, reply: Reply) -> None:
-        self.usage.count(request, integration, reply.tokens)
+        try:
+            self.usage.count(request, integration, reply.tokens)
+        except ResponseError as error:  # a reply that was paid for is not lost for its counting
+            log_event(logger, "usage not counted", level=logging.ERROR, error=str(error))
         for near in self.usage.to_warn_of(request, integration):
             log_event(
                 logger,
@@ -220,7 +228,7 @@ class Outcomes:
         if error.permanent or left <= 0:
             return self._failure(request, integration, str(error))
         self.metrics.count("kommo_bridge_retries", "ai")
-        return min(error.retry_after_seconds or wait_after(record.attempts), left)
+        return min(max(error.retry_after_seconds or 0.0, wait_after(record.attempts)), left)
 
     def _human_answers(self, request: WidgetRequest, integration: Integration) -> bool:
         paused = self.conversations.paused(conversation_name(request)) is not None
@@ -229,11 +237,10 @@ class Outcomes:
     def _hand_over(
         self, request: WidgetRequest, integration: Integration, text: str = "", reason: str = ""
     ) -> Outcome:
-        """A human takes over: the customer is told, and the conversation pauses."""
-        name = conversation_name(request)
-        self.conversations.pause(name, integration.handoff_hours, reason)
+        """A human takes over: the customer is told, and then the conversation pauses."""
         log_event(logger, "handed over", job=request.job_id, reason=reason)
-        return Outcome("handoff", text or self._say(integration.handoff_text, request))
+        reply = text or self._say(integration.handoff_text, request)
+        return Outcome("handoff", reply, reason=reason)
 
     def _silence(self, request: WidgetRequest, integration: Integration, reason: str) -> Outcome:
         """A human answers: nothing is said, and the text is not answered later either.

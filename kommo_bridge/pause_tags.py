@@ -6,6 +6,7 @@ the customer is answered.
 
 import logging
 import time
+from http import HTTPStatus
 
 from redis import Redis
 
@@ -19,6 +20,7 @@ from kommo_bridge.logs import log_event
 from kommo_bridge.redis_client import PREFIX
 
 REMEMBERED_SECONDS = 4
+PAUSE_SECONDS = 10.0
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +47,9 @@ class PauseTags:
         try:
             tagged = self._ask(request, integration)
         except KommoError as error:
+            if error.status == HTTPStatus.TOO_MANY_REQUESTS:
+                self._pacer.pause(integration.host, error.retry_after_seconds or PAUSE_SECONDS)
+            self._redis.set(key, "0", ex=REMEMBERED_SECONDS)  # not asked again at once
             log_event(
                 logger,
                 "pause_tag cannot be looked up, the customer is answered",

@@ -23,6 +23,8 @@ TEXTS_KEPT_SECONDS = 3600
 MAX_TEXTS = 50
 MAX_TEXT_CHARACTERS = 4_000
 MAX_BURST_SECONDS = 10.0
+# What the AI is asked at once; more would not fit beside the history.
+MAX_QUESTION_CHARACTERS = 16_000
 # Of the reply deadline: an older text is answered alone rather than once more with a newer one.
 MERGE_SHARE = 0.5
 BURST_SHARE = 0.25
@@ -102,11 +104,17 @@ class Place:
 
     @property
     def question(self) -> str:
-        """The texts as one message; empty when there is none to read."""
-        texts = [one.text for one in self.answered]
-        if not any(texts):
+        """The texts as one message, the newest that fit; empty when there is none to read."""
+        if not any(one.text for one in self.answered):
             return ""
-        return "\n".join(text or NOT_READABLE for text in texts)
+        texts: list[str] = []
+        left = MAX_QUESTION_CHARACTERS
+        for one in reversed(self.answered):
+            left -= len(one.text or NOT_READABLE)
+            if texts and left < 0:
+                break
+            texts.insert(0, one.text or NOT_READABLE)
+        return "\n".join(texts)
 
     def superseded(self, deadline_seconds: float) -> bool:
         """Whether a newer request will answer my text too, and may: not for ever."""
@@ -194,7 +202,14 @@ class Turns:
             _text(job_id, value, record)
             for job_id, value, record in zip(job_ids, kept.values(), records, strict=True)
         ]
-        return sorted(found, key=lambda one: one.number)
+        return sorted(self._in_time(request, found), key=lambda one: one.number)
+
+    def _in_time(self, request: WidgetRequest, texts: list[Text]) -> list[Text]:
+        """Newer texts keep the whole alive; an older one goes when its own time is over."""
+        oldest = time.time() - TEXTS_KEPT_SECONDS
+        if stale := [one.job_id for one in texts if one.at < oldest]:
+            self._redis.hdel(texts_key(conversation_name(request)), *stale)
+        return [one for one in texts if one.at >= oldest]
 
 
 def text_value(request: WidgetRequest) -> str:

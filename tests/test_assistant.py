@@ -210,6 +210,24 @@ def test_missing_usage_is_no_trouble(assistant: Assistant, ai: StandInAI) -> Non
     assert assistant.reply(ACME, REQUEST, seconds=10) == Reply("Yes.", 0)
 
 
+@pytest.mark.parametrize("count", [10**19, 2**63 - 1, -1_000_000, "many", None, 1.5])
+def test_a_count_of_tokens_that_cannot_be_is_none(
+    assistant: Assistant, ai: StandInAI, count: object
+) -> None:
+    """Caps are counted by it."""
+    choice = {"message": {"role": "assistant", "content": "Yes."}}
+    usage = {"total_tokens": count, "prompt_tokens": 1, "completion_tokens": 1}
+    body = json.dumps({"choices": [choice], "usage": usage})
+    ai.faults.order(Status(200, body, {"Content-Type": "application/json"}))
+
+    assert assistant.reply(ACME, REQUEST, seconds=10) == Reply("Yes.", 0)
+
+
+def test_a_base_url_that_is_none_is_a_final_fault(assistant: Assistant) -> None:
+    """Stored by a former version, which took it."""
+    assert failure(assistant, ai_api_key="k", ai_base_url="https://ai.example:port/v1").permanent
+
+
 def test_questions_of_several_integrations_share_a_warm_connection(
     assistant: Assistant, ai: StandInAI
 ) -> None:

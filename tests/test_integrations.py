@@ -593,3 +593,19 @@ def test_what_was_found_is_forgotten_when_anybody_changes_the_file(
     assert found() == one
     store.remove(one)
     assert found() is None
+
+
+def test_an_id_that_begins_another_one_names_itself(store: IntegrationStore) -> None:
+    for integration_id in ("abc", "abcdef"):
+        store.add(Integration(integration_id=integration_id, subdomain="acme", secret_key="s" * 64))
+
+    assert store.get("acme/abc").integration_id == "abc"
+    assert store.get("acme/abcd").integration_id == "abcdef"
+
+
+@pytest.mark.parametrize("url", ["https://ai.example:port/v1", "https://", "ai.example", "ftp://a"])
+def test_an_address_of_an_ai_must_be_one(store: IntegrationStore, url: str) -> None:
+    with pytest.raises(IntegrationError, match="ai_base_url"):
+        store.add(
+            Integration(integration_id="a", subdomain="acme", secret_key="s" * 64, ai_base_url=url)
+        )

@@ -1,7 +1,9 @@
 """The work of a job, step by step, against strict partners: what breaks, and what then follows."""
 
+import sqlite3
 import threading
 import time
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -600,6 +602,21 @@ def test_who_lost_the_right_to_send_makes_no_second_call(
     assert record
     assert record.uncertain, "the other's call may have arrived"
     assert redis.get(claim_key(request.job_id)) == b"another worker's"
+
+
+def test_the_sweep_gives_up_in_the_end_what_fails_in_a_way_that_nobody_foresaw(
+    parts: Parts, ask: Ask, queue: JobQueue, settings: Settings
+) -> None:
+    young, old = ask(accepted_at=time.time() - 200), ask(accepted_at=time.time() - 1000)
+    for request in (young, old):
+        queue.enqueue(request)
+    with closing(sqlite3.connect(settings.database_path)) as database:
+        database.execute("ALTER TABLE integrations RENAME TO lost")
+
+    sweep(parts, time.time())
+
+    states = [record.state for one in (young, old) if (record := parts.answers.find(one.job_id))]
+    assert states == ["open", "given_up"]
 
 
 def test_the_sweep_leaves_the_rest_of_a_hanging_account_for_the_next_look(

@@ -11,7 +11,7 @@ from conftest import Ask
 from redis import Redis
 
 from kommo_bridge.answers import GIVEN_UP
-from kommo_bridge.conversations import MAX_BYTES, conversation_name, turns_key
+from kommo_bridge.conversations import MAX_BYTES, conversation_name, texts_key, turns_key
 from kommo_bridge.errors import AssistantError, KommoError
 from kommo_bridge.integrations import Integration
 from kommo_bridge.job_queue import JobQueue
@@ -20,9 +20,10 @@ from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.sentences import HANDOFF_TEXT, NO_TEXT_TEXT, TRANSLATIONS
 from kommo_bridge.settings import Settings
 from kommo_bridge.stand_ins.account import Account
-from kommo_bridge.stand_ins.ai import StandInAI, hand_over_call
+from kommo_bridge.stand_ins.ai import StandInAI, hand_over_call, openai_error
 from kommo_bridge.stand_ins.faults import Reset, ResetAfter, Status
 from kommo_bridge.stand_ins.kommo import StandInKommo
+from kommo_bridge.turns import MAX_QUESTION_CHARACTERS
 
 BURST_SECONDS = 0.3
 
@@ -445,6 +446,35 @@ class TestHandOver:
 
         assert data_of(kommo, request)["reply"] == TRANSLATIONS[HANDOFF_TEXT]["es"]
 
+    @pytest.mark.parametrize("fault", [Status(401), Status(404)])
+    def test_a_hand_over_that_never_reached_kommo_silences_nobody(
+        self, parts: Parts, ask: Ask, ai: StandInAI, kommo: StandInKommo, fault: Status
+    ) -> None:
+        ai.reply = lambda _: hand_over_call("A colleague answers.")
+        kommo.faults.order(fault)
+        first, second = ask("A human, please"), ask("Hello?")
+        with pytest.raises(KommoError):
+            answer(first, parts)
+        assert not paused(parts, first)
+
+        answer(second, parts)
+
+        assert data_of(kommo, second)["status"] == "handoff"
+        assert paused(parts, second)
+
+    def test_the_pause_says_why(
+        self, parts: Parts, ask: Ask, ai: StandInAI, acme: Integration
+    ) -> None:
+        change(parts, acme, handoff_phrases="human")
+        request = ask("A human, please")
+
+        answer(request, parts)
+
+        found = parts.outcomes.conversations.paused(conversation_name(request))
+        assert found
+        assert found.reason == "the customer asked for it"
+        assert not ai.count
+
     def test_the_pause_ends_by_itself(
         self, parts: Parts, ask: Ask, ai: StandInAI, kommo: StandInKommo, acme: Integration
     ) -> None:
@@ -545,6 +575,68 @@ class TestHandOver:
         assert said_to(ai) == [("user", "to the assistant")]
 
 
+class TestQuestion:
+    def test_a_flood_of_long_texts_is_asked_with_the_newest_that_fit(
+        self, parts: Parts, ask: Ask, ai: StandInAI, queue: JobQueue, acme: Integration
+    ) -> None:
+        change(parts, acme, burst_seconds=BURST_SECONDS)
+        requests = [ask(f"{number} " + "x" * 3_900) for number in range(12)]
+        for request in requests:
+            queue.enqueue(request)
+
+        finish(requests[-1], parts)
+
+        ((_, asked),) = said_to(ai)
+        assert len(asked) <= MAX_QUESTION_CHARACTERS + 12
+        assert asked.rpartition("\n")[2].startswith("11 ")
+        assert "\n0 x" not in "\n" + asked
+
+    def test_a_text_that_was_given_up_goes_after_an_hour_though_another_chat_goes_on(
+        self, parts: Parts, ask: Ask, queue: JobQueue, redis: Redis
+    ) -> None:
+        old = ask("long ago", chat_id="a", accepted_at=time.time() - 3700)
+        new = ask("just now", chat_id="b")
+        for request in (old, new):
+            queue.enqueue(request)
+
+        finish(new, parts)
+
+        assert old.job_id.encode() not in redis.hkeys(texts_key(conversation_name(old)))
+
+    def test_a_reply_is_not_lost_for_its_counting(
+        self, parts: Parts, ask: Ask, kommo: StandInKommo, acme: Integration, redis: Redis
+    ) -> None:
+        answer(ask(), parts)
+        for key in redis.keys(f"kommo_bridge:usage:{acme.integration_id}:*"):
+            redis.hset(key, "tokens", 2**63 - 1)
+        request = ask()
+
+        answer(request, parts)
+
+        assert data_of(kommo, request)["status"] == "success"
+
+    def test_long_turns_of_signs_beyond_ascii_are_remembered(
+        self, parts: Parts, ask: Ask, ai: StandInAI
+    ) -> None:
+        ai.reply = lambda _: "\N{ROSE}" * 3_000
+        answer(ask("\N{ROSE}" * 3_900), parts)
+
+        answer(ask("And now?"), parts)
+
+        assert [role for role, _ in said_to(ai)] == ["user", "assistant", "user"]
+
+    @pytest.mark.parametrize("retry_after", ["0", "0.001"])
+    def test_a_tiny_retry_after_of_the_ai_is_no_hot_loop(
+        self, parts: Parts, ask: Ask, ai: StandInAI, retry_after: str
+    ) -> None:
+        ai.faults.order(openai_error(429, headers={"Retry-After": retry_after}), times=None)
+
+        wait = answer(ask(), parts)
+
+        assert wait is not None
+        assert wait >= 1
+
+
 class TestPauseTag:
     @pytest.fixture(autouse=True)
     def tag(self, parts: Parts, acme: Integration) -> None:
@@ -598,6 +690,17 @@ class TestPauseTag:
 
         assert data_of(kommo, request)["status"] == "success"
         assert "pause_tag cannot be looked up" in caplog.text
+
+    def test_a_429_of_the_lookup_rests_the_account_and_is_not_repeated_at_once(
+        self, parts: Parts, ask: Ask, kommo: StandInKommo, account: Account
+    ) -> None:
+        kommo.faults.order(Status(429, headers={"Retry-After": "30"}), times=1)
+
+        wait = answer(ask(), parts)
+
+        assert wait is not None
+        assert 20 < wait <= 31
+        assert len(kommo.calls(account)) == 1
 
 
 class TestCaps:

@@ -1,5 +1,6 @@
 """`flask conversations`: what was said, and whether a human answers; `flask usage`."""
 
+import math
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -84,6 +85,8 @@ def _pause_commands(group: AppGroup, store: IntegrationStore, conversations: Con
     )
     def pause(name: str, entity_type: str, entity_id: int, hours: float | None) -> None:
         """Silence the assistant in one conversation; the pause ends by itself."""
+        if hours is not None and math.isnan(hours):
+            raise click.BadParameter("it must be a number of hours.", param_hint="--hours")
         with told():
             hours = hours or store.get(name).handoff_hours
             conversation = _name(store, name, entity_type, entity_id)

@@ -173,6 +173,18 @@ class Garbage(Fault):
 
 
 @dataclass(frozen=True)
+class Raw(Fault):
+    """These bytes as the whole answer, however little they are HTTP; then the connection ends."""
+
+    answer: bytes
+
+    def play(self, exchange: Exchange) -> None:
+        """Send them."""
+        exchange.send(self.answer)
+        exchange.close()
+
+
+@dataclass(frozen=True)
 class Packed(Fault):
     """A small gzip body, though nobody asked for one, that unpacks to `size_bytes` of blanks."""
 

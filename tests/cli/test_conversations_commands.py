@@ -65,7 +65,7 @@ def test_pause_silences_and_resume_ends_it(
     assert [one.body["data"]["status"] for one in kommo.continuations] == ["skip", "success"]
 
 
-@pytest.mark.parametrize("hours", ["0", "-1", "9999", "many"])
+@pytest.mark.parametrize("hours", ["0", "-1", "9999", "many", "nan"])
 def test_a_pause_needs_real_hours(app: Flask, hours: str) -> None:
     assert conversations(app, "pause", "--hours", hours).exit_code == 2
 

@@ -1,5 +1,7 @@
 """The only HTTP to Kommo: what each answer means, and how little a bad server can do."""
 
+import io
+import logging
 import time
 import zlib
 from collections.abc import Iterator
@@ -9,6 +11,7 @@ import pytest
 from kommo_bridge.errors import KommoError
 from kommo_bridge.kommo.client import KommoClient
 from kommo_bridge.kommo.continuation import continuation
+from kommo_bridge.logs import set_up_logging
 from kommo_bridge.stand_ins.account import Account
 from kommo_bridge.stand_ins.faults import (
     Drip,
@@ -17,6 +20,7 @@ from kommo_bridge.stand_ins.faults import (
     Hang,
     Huge,
     Packed,
+    Raw,
     Redirect,
     Reset,
     ResetAfter,
@@ -250,3 +254,31 @@ def test_a_connection_that_kommo_closed_meanwhile_is_replaced(
     client.continue_salesbot(second, REPLY, account.access_token)
 
     assert len(kommo.continuations) == 2
+
+
+BAD_HEADERS = [
+    b"Location: http://[\r\n",
+    b"Location: http://\xff\xfe/\r\n",
+    b"Location: http://<img src=x onerror=alert(1)>\xe2\x84\x80/\r\n",
+    b"no header at all\r\n",
+    b"Set-Cookie secret=\x00\r\n\r\nContent-Length: 5\r\n",
+]
+
+
+@pytest.mark.parametrize("header", BAD_HEADERS)
+@pytest.mark.parametrize("status", ["302 Found", "400 Bad Request"])
+def test_bad_headers_are_a_refusal_and_neither_crash_nor_log_the_url(
+    client: KommoClient, kommo: StandInKommo, account: Account, header: bytes, status: str
+) -> None:
+    stream = io.StringIO()
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    set_up_logging("DEBUG", "text", stream)
+    answer = f"HTTP/1.1 {status}\r\n".encode() + header + b"Content-Length: 0\r\n\r\n"
+    kommo.faults.order(Raw(answer))
+
+    refused(client, kommo, account)
+
+    root.handlers[:], root.level = before
+    assert "continue/" not in stream.getvalue()
+    assert "cookie" not in stream.getvalue().lower()
