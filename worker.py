@@ -15,7 +15,7 @@ from kommo_bridge.error_reports import start_error_reports
 from kommo_bridge.errors import SettingsError
 from kommo_bridge.integrations import IntegrationStore
 from kommo_bridge.job_queue import work_queue
-from kommo_bridge.jobs import process_parts, sweep
+from kommo_bridge.jobs import flush_figures, process_parts, sweep
 from kommo_bridge.logs import log_event, set_up_logging
 from kommo_bridge.redis_client import connect
 from kommo_bridge.settings import Settings
@@ -52,6 +52,7 @@ def main() -> None:
         concurrency=settings.worker_concurrency,
         grace_seconds=settings.worker_grace_seconds,
         sweep=lambda: sweep(process_parts(), time.time()),
+        before_exit=flush_figures,
     )
     worker.work()
 

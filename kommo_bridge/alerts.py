@@ -7,7 +7,7 @@ message names them. What was told is kept in Redis. `watch` says what is wrong.
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Literal
 
 import requests
@@ -84,12 +84,14 @@ class Told:
         at: When the last alert was told (seconds since the epoch).
         subjects: Of whom it was told.
         retry_at: Not before this, after a message that could not be delivered.
+        tries: How often it could not.
     """
 
     is_open: bool = False
     at: float = 0.0
     subjects: tuple[str, ...] = ()
     retry_at: float = 0.0
+    tries: int = 0
 
 
 class Alerts:
@@ -116,14 +118,20 @@ class Alerts:
         Raises:
             RedisError: Redis is away.
         """
-        sent = []
-        for name, kind in KINDS.items():
-            subjects = wrong.get(name, {})
-            told = self._told(name)
-            state = due(kind, told, subjects, now)
-            if state and self._send(name, state, subjects, told, now):
-                sent.append(f"{name} {state}")
-        return sent
+        return [
+            f"{name} {state}"
+            for name in KINDS
+            if (state := self._tell_of(name, wrong.get(name, {}), now))
+        ]
+
+    def _tell_of(self, name: str, subjects: Mapping[str, str], now: float) -> str | None:
+        told = self._told(name)
+        left = tuple(one for one in told.subjects if one in subjects)
+        if left != told.subjects:  # who comes back is new again
+            told = replace(told, subjects=left)
+            self._keep(name, told)
+        state = due(KINDS[name], told, subjects, now)
+        return state if state and self._send(name, state, subjects, told, now) else None
 
     def open(self) -> dict[str, Told]:
         """What was told and is not well yet."""
@@ -145,10 +153,16 @@ class Alerts:
     def _post(self, message: Mapping[str, object]) -> int:
         try:
             with total_limit(SEND_SECONDS, MAX_ANSWER_BYTES):
-                return self._session.post(
-                    self._url, json=message, timeout=SEND_SECONDS, allow_redirects=False
-                ).status_code
-        except (requests.RequestException, OSError) as error:  # their texts hold the URL
+                answer = self._session.post(
+                    self._url,
+                    json=message,
+                    timeout=SEND_SECONDS,
+                    allow_redirects=False,
+                    stream=True,  # the status is enough, whatever follows
+                )
+                answer.close()
+                return answer.status_code
+        except Exception as error:
             kind = type(error).__name__
             raise AlertError(f"ALERT_WEBHOOK_URL gave no answer ({kind}).") from None
 
@@ -160,17 +174,21 @@ class Alerts:
         told: Told,
         now: float,
     ) -> bool:
-        """Noted first: two processes, or a crash, must not tell twice."""
-        at = now if state == "alert" else told.at
-        self._keep(name, Told(state == "alert", at, tuple(sorted(subjects))))
+        """Whether it was accepted; if not, or if we die meanwhile, it is tried again later.
+
+        Each time later: a service that takes a message and loses its answer must not be flooded.
+        """
+        wait = min(HOUR, RETRY_SECONDS * 2**told.tries)
+        self._keep(name, replace(told, retry_at=now + wait, tries=told.tries + 1))
         try:
             self.post(message(name, state, subjects))
         except AlertError as error:
-            self._keep(name, replace(told, retry_at=now + RETRY_SECONDS))
             log_event(
                 logger, "alert not delivered", level=logging.ERROR, kind=name, error=str(error)
             )
             return False
+        at = now if state == "alert" else told.at
+        self._keep(name, Told(state == "alert", at, tuple(sorted(subjects))))
         log_event(logger, "alert sent", level=logging.WARNING, kind=name, state=state)
         return True
 
@@ -178,8 +196,10 @@ class Alerts:
         kept = self._redis.hget(KEY, name)
         if not isinstance(kept, bytes):
             return Told()
-        values = json.loads(kept)
-        return Told(**{**values, "subjects": tuple(values["subjects"])})
+        values = {**json.loads(kept)}
+        values["subjects"] = tuple(values.get("subjects", ()))
+        known = {item.name for item in fields(Told)}  # a newer version may keep more
+        return Told(**{key: value for key, value in values.items() if key in known})
 
     def _keep(self, name: str, told: Told) -> None:
         self._redis.hset(KEY, name, json.dumps(asdict(told)))
@@ -193,10 +213,10 @@ def due(
         return None
     if not subjects:
         return "well" if told.is_open else None
-    if now - told.at < HOUR:
+    if 0 <= now - told.at < HOUR:  # below 0, a clock was wrong
         return None
     is_new = not told.is_open or bool(set(subjects) - set(told.subjects))
-    reminder = kind.reminds and now - told.at >= REMINDER_SECONDS
+    reminder = kind.reminds and not now - told.at < REMINDER_SECONDS
     return "alert" if is_new or reminder else None
 
 

@@ -43,6 +43,7 @@ CRASH_RETRIES = RetryPolicy(8, interval=[0, 0, 5, 15, 30, 60, 60, 60])
 RETRY_AFTER_OUTAGE_SECONDS = 5
 WIDGET_VERSIONS_KEY = f"{PREFIX}widget_versions"
 MAX_VERSION_CHARACTERS = 40
+LOOKED_AT = 50
 
 # KEYS: record, job, rate counter, limit, jobs let in, jobs held back, texts of the conversation.
 # ARGV: id, request of the record, kept seconds, sweep time, now, limit's name, text, version of the
@@ -232,9 +233,11 @@ def live_workers(queue: Queue) -> int:
 
 def oldest_queued_seconds(queue: Queue) -> float:
     """How long the oldest job has waited, queued or held back, 0 when none does."""
-    job_ids = queue.get_job_ids(0, 1)
-    job = queue.fetch_job(job_ids[0]) if job_ids else None
-    since = [job.enqueued_at.timestamp()] if job and job.enqueued_at else []
+    # The first that still exists: a job expires after a day, its id stays in the queue.
+    first = Job.fetch_many(
+        queue.get_job_ids(0, LOOKED_AT), connection=queue.connection, serializer=queue.serializer
+    )
+    since = [job.enqueued_at.timestamp() for job in first if job and job.enqueued_at][:1]
     with queue.connection.pipeline(transaction=False) as pipeline:
         for limit in RateLimitRegistry.all(queue.connection):
             pipeline.zrange(limit.rate_limited_key, 0, 0, withscores=True)

@@ -76,7 +76,19 @@ def answer_widget_request(payload: Mapping[str, Any]) -> Retry | None:
         PartnerError: The Salesbot could not be continued, or only with a failure; the failed job
             then stays visible and is not repeated.
     """
-    request = WidgetRequest.from_job(payload)
+    try:
+        return _run(WidgetRequest.from_job(payload))
+    finally:
+        if _has_process_of_its_own():  # RQ's own ends it without `atexit`
+            flush_figures()
+
+
+def flush_figures() -> None:
+    """Bring the figures of this process to Redis before it ends."""
+    process_parts().delivery.metrics.flush()
+
+
+def _run(request: WidgetRequest) -> Retry | None:
     try:
         seconds = answer(request, process_parts())
         while seconds is not None and seconds <= SLEPT_SECONDS and _has_process_of_its_own():

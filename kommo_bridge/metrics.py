@@ -12,8 +12,10 @@ import threading
 import time
 from bisect import bisect_left
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -22,8 +24,22 @@ from kommo_bridge.redis_client import PREFIX
 
 KEY = f"{PREFIX}metrics"
 FLUSH_SECONDS = 1.0
+BATCH_KEPT_SECONDS = 600
 FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 SLOW = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 300.0, 900.0)
+
+
+# KEYS: figures, last batch of the process. ARGV: batch, kept seconds, then name, label, amount ...
+# A batch whose answer was lost is brought again, and counted once.
+BRING = """
+if redis.call('GET', KEYS[2]) == ARGV[1] then return 0 end
+redis.call('SET', KEYS[2], ARGV[1], 'EX', ARGV[2])
+for place = 3, #ARGV, 3 do
+  local field = cjson.encode({ARGV[place], ARGV[place + 1]})
+  redis.pcall('HINCRBYFLOAT', KEYS[1], field, ARGV[place + 2])
+end
+return 1
+"""
 
 
 @dataclass(frozen=True)
@@ -55,6 +71,11 @@ class Metrics:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._lock = threading.Lock()
+        self._flushing = threading.Lock()
+        self._bring = redis.register_script(BRING)
+        # What is on its way: unchanged until Redis has said that it came.
+        self._batch: list[Any] | None = None
+        self._process = uuid4().hex
         self._counts: Counter[tuple[str, str]] = Counter()
         self._flushed_by = 0
 
@@ -71,18 +92,17 @@ class Metrics:
 
     def flush(self) -> None:
         """Bring what was counted to Redis; what cannot be brought is kept for the next time."""
-        with self._lock:
-            counts, self._counts = self._counts, Counter()
-        if not counts:
-            return
-        try:
-            with self._redis.pipeline() as pipeline:
-                for field, amount in counts.items():
-                    pipeline.hincrbyfloat(KEY, json.dumps(field), amount)
-                pipeline.execute()
-        except RedisError:
-            with self._lock:
-                self._counts.update(counts)
+        with self._flushing:
+            if self._batch is None:
+                with self._lock:
+                    counts, self._counts = self._counts, Counter()
+                if not counts:
+                    return
+                pairs = [part for field, amount in counts.items() for part in (*field, amount)]
+                self._batch = [uuid4().hex, BATCH_KEPT_SECONDS, *pairs]
+            with suppress(RedisError):
+                self._bring(keys=[KEY, f"{KEY}:{self._process}"], args=self._batch)
+                self._batch = None
 
     def read(self) -> dict[tuple[str, str], float]:
         """All figures by name and label, a histogram's bound or `sum`.

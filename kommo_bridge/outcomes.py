@@ -10,8 +10,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from redis.exceptions import ResponseError
-
 from kommo_bridge.answers import Answer, Answers, Outcome
 from kommo_bridge.assistant import Assistant, Reply
 from kommo_bridge.conversations import Conversations, conversation_name
@@ -191,10 +189,7 @@ class Outcomes:
         return made.text
 
     def _count(self, request: WidgetRequest, integration: Integration, reply: Reply) -> None:
-        try:
-            self.usage.count(request, integration, reply.tokens)
-        except ResponseError as error:  # a reply that was paid for is not lost for its counting
-            log_event(logger, "usage not counted", level=logging.ERROR, error=str(error))
+        self.usage.count(request, integration, reply.tokens)
         for near in self.usage.to_warn_of(request, integration):
             log_event(
                 logger,

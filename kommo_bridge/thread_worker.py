@@ -70,6 +70,7 @@ class ThreadWorker(BaseWorker):
         concurrency: `WORKER_CONCURRENCY`.
         grace_seconds: How long SIGTERM waits for running jobs before it hands them back.
         sweep: Called every few seconds; looks after overdue answers.
+        before_exit: Called where the process ends without `atexit`.
         wedged_seconds: How long a thread may ignore its job's timeout before the process ends.
     """
 
@@ -83,6 +84,7 @@ class ThreadWorker(BaseWorker):
         concurrency: int,
         grace_seconds: float,
         sweep: Callable[[], object] | None = None,
+        before_exit: Callable[[], object] = lambda: None,
         wedged_seconds: float = WEDGED_SECONDS,
     ) -> None:
         super().__init__(
@@ -100,6 +102,7 @@ class ThreadWorker(BaseWorker):
         self.wedged_seconds = wedged_seconds
         self.wedged = False
         self._sweep = sweep
+        self._before_exit = before_exit
         self._sweeping = threading.Lock()
         self._running: dict[str, Running] = {}
         self._slots = threading.Semaphore(self.threads)
@@ -308,6 +311,7 @@ class ThreadWorker(BaseWorker):
         log_event(logger, "worker stopped", worker=self.name, handed_back=len(left))
         if left:
             # A thread blocked in a call cannot be ended, and its job is another worker's now.
+            self._before_exit()
             logging.shutdown()
             os._exit(1 if self.wedged else 0)
 

@@ -3,20 +3,25 @@
 Days and months are UTC's. A reply counts once it was written, sent or not: it was paid for.
 """
 
+import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from redis import Redis
+from redis.exceptions import ResponseError
 
 from kommo_bridge.conversations import conversation_name
 from kommo_bridge.integrations import Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest
+from kommo_bridge.logs import log_event
 from kommo_bridge.redis_client import PREFIX
 
 HOUR_SECONDS = 3600
 DAY_KEPT_SECONDS = 40 * 86400
 MONTH_KEPT_SECONDS = 400 * 86400
 WARN_SHARE = 0.8
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,10 @@ class Usage:
                 pipeline.hincrby(key, "replies", 1)
                 pipeline.hincrby(key, "tokens", tokens)
                 pipeline.expire(key, kept)
-            pipeline.execute()
+            try:
+                pipeline.execute()
+            except ResponseError as error:  # a paid reply is not lost for its counting
+                log_event(logger, "usage not counted", level=logging.ERROR, error=str(error))
 
     def used(self, integration: Integration) -> list[Used]:
         """What the whole integration has used today and this month."""

@@ -1,7 +1,8 @@
 """Alerts: each seen against its failure, one of a kind in an hour, and one when it is well."""
 
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from conftest import Ask, Salesbot, wait_for
 from redis import Redis
 
 from kommo_bridge.alerts import HOUR, KINDS, Alerts, Kind, Told, due
+from kommo_bridge.alerts import KEY as ALERTS_KEY
 from kommo_bridge.app import create_app
 from kommo_bridge.errors import AlertError, PartnerError
 from kommo_bridge.integrations import Integration, IntegrationStore
@@ -18,7 +20,16 @@ from kommo_bridge.jobs import Parts, answer
 from kommo_bridge.settings import Settings
 from kommo_bridge.stand_ins.ai import StandInAI, openai_error
 from kommo_bridge.stand_ins.exchange import Answer, Request, read_json
-from kommo_bridge.stand_ins.faults import Drip, Fault, Hang, Redirect, Reset, Status
+from kommo_bridge.stand_ins.faults import (
+    Drip,
+    Fault,
+    Hang,
+    Huge,
+    Redirect,
+    Reset,
+    ResetAfter,
+    Status,
+)
 from kommo_bridge.stand_ins.kommo import StandInKommo
 from kommo_bridge.stand_ins.local_server import LocalServer
 from kommo_bridge.stand_ins.processes import process_environ, run_bridge
@@ -157,6 +168,8 @@ class TestFailures:
         redis.hset(job_key, "enqueued_at", "2026-01-31T12:00:00.000000Z")
 
         assert look(watch, redis) == ["queue_is_old alert"]
+        redis.lpush("rq:queue:kommo", "a-job-that-has-expired")
+        assert look(watch, redis) == []
         redis.delete("rq:queue:kommo")
         assert look(watch, redis) == ["queue_is_old well"]
 
@@ -225,6 +238,28 @@ class TestWhenItIsTold:
 
         assert due(kind, told, dict.fromkeys(subjects, ""), now) == expected
 
+    def test_who_is_mended_and_fails_again_is_told_again_though_another_goes_on(
+        self, alerts: Alerts
+    ) -> None:
+        both = {"token_expires": {"acme 14": "acme", "bistro 0": "bistro"}}
+        one = {"token_expires": {"bistro 0": "bistro"}}
+
+        told = [alerts.tell(wrong, NOW + hour * HOUR) for hour, wrong in ((0, both), (2, one))]
+        told += [alerts.tell(both, NOW + 400 * DAY)]
+
+        assert told == [["token_expires alert"], [], ["token_expires alert"]]
+
+    def test_a_clock_that_was_wrong_silences_nobody(self) -> None:
+        told = Told(False, NOW + 30 * DAY, ())
+
+        assert due(Kind("title", "advice"), told, {"acme": ""}, NOW) == "alert"
+
+    def test_what_a_newer_version_keeps_is_no_trouble(self, redis: Redis, alerts: Alerts) -> None:
+        kept = {"is_open": True, "at": NOW, "subjects": [""], "of_a_newer_version": 1}
+        redis.hset(ALERTS_KEY, "queue_is_old", json.dumps(kept))
+
+        assert alerts.tell({}, NOW + 10) == ["queue_is_old well"]
+
     def test_a_kind_without_reminders_is_told_once(self) -> None:
         told = Told(True, NOW, ("acme 14",))
 
@@ -273,6 +308,36 @@ class TestTheWebhook:
         assert webhook.seen == ["queue_is_old alert"]
         assert "alert not delivered" in caplog.text
         assert "secret-of-the-webhook" not in caplog.text
+
+    def test_a_service_that_takes_it_with_a_huge_answer_has_taken_it(
+        self, alerts: Alerts, webhook: Webhook
+    ) -> None:
+        webhook.faults.order(Huge())
+
+        assert alerts.tell({"queue_is_old": {"": "it waits"}}, NOW) == ["queue_is_old alert"]
+
+    def test_a_service_that_takes_messages_and_loses_its_answers_is_not_flooded(
+        self, alerts: Alerts, webhook: Webhook
+    ) -> None:
+        webhook.faults.order(ResetAfter(), times=None)
+
+        for look in range(6 * 60):  # an hour
+            alerts.tell({"queue_is_old": {"": "it waits"}}, NOW + look * 10)
+
+        assert len(webhook.messages) == 6
+
+    def test_a_process_that_dies_while_it_tells_leaves_it_to_another_one(
+        self, redis: Redis, webhook: Webhook, alerts: Alerts
+    ) -> None:
+        class Dying(Alerts):
+            def post(self, _message: Mapping[str, object]) -> None:
+                raise SystemExit
+
+        wrong = {"queue_is_old": {"": "it waits"}}
+        with pytest.raises(SystemExit):
+            Dying(redis, webhook.url + SECRET_PATH).tell(wrong, NOW)
+
+        assert alerts.tell(wrong, NOW + 61) == ["queue_is_old alert"]
 
     def test_a_well_again_that_cannot_be_delivered_is_tried_again_too(
         self, alerts: Alerts, webhook: Webhook

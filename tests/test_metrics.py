@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,11 +18,13 @@ from werkzeug.test import TestResponse
 from kommo_bridge.app import create_app
 from kommo_bridge.errors import AssistantError
 from kommo_bridge.integrations import Integration
+from kommo_bridge.job_queue import JobQueue
 from kommo_bridge.jobs import Parts, answer
 from kommo_bridge.metrics import FIGURES, Metrics
+from kommo_bridge.redis_client import connect
 from kommo_bridge.settings import Settings
 from kommo_bridge.stand_ins.ai import StandInAI, openai_error
-from kommo_bridge.stand_ins.processes import ROOT
+from kommo_bridge.stand_ins.processes import ROOT, process_environ
 from kommo_bridge.stand_ins.redis_server import RedisServer
 from kommo_bridge.stand_ins.widget_requests import WIDGET_REQUEST_PATH
 
@@ -88,6 +91,52 @@ def test_what_redis_could_not_take_is_brought_later(
     metrics.flush()
 
     assert metrics.read() == {("kommo_bridge_answers", "fail"): 1}
+
+
+def test_what_a_hanging_redis_took_in_the_end_is_counted_once(redis_server: RedisServer) -> None:
+    metrics = Metrics(connect(redis_server.url, timeout_seconds=0.3))
+    metrics.count("kommo_bridge_answers", "success")
+    redis_server.pause()
+    metrics.flush()
+    metrics.count("kommo_bridge_answers", "fail")
+    redis_server.resume()
+    time.sleep(0.2)
+
+    metrics.flush()
+    metrics.flush()
+
+    counted = metrics.read()
+    assert counted == {
+        ("kommo_bridge_answers", "success"): 1,
+        ("kommo_bridge_answers", "fail"): 1,
+    }
+
+
+@pytest.mark.usefixtures("acme")
+def test_a_plain_rq_worker_brings_its_figures_too(
+    settings: Settings, ask: Ask, redis: Redis
+) -> None:
+    JobQueue(redis, settings).enqueue(ask())
+    rq = str(Path(sys.executable).with_name("rq"))
+
+    subprocess.run(
+        [rq, "worker", "kommo", "-S", "json", "--burst", "-u", settings.redis_url],
+        cwd=ROOT,
+        env=process_environ(settings),
+        check=True,
+        timeout=60,
+    )
+
+    assert Metrics(redis).read()["kommo_bridge_answers", "success"] == 1
+
+
+def test_a_store_that_cannot_be_read_is_told(client: FlaskClient, settings: Settings) -> None:
+    assert page(client).status_code == 200
+    other = replace(settings, metrics_token=TOKEN, secret_key="another key altogether")
+
+    answer = page(create_app(other).test_client())
+
+    assert (answer.status_code, answer.get_json()["error"]) == (503, "store_unavailable")
 
 
 def test_a_histogram_counts_each_duration_once(redis: Redis, read: Read) -> None:

@@ -3,10 +3,14 @@
 https://github.com/Parallels/rq-dashboard has no password of its own, opens a Redis client for
 each request by a URL that it would also show, and changes state by GET. So its own hook is
 replaced: ours asks for the password, refuses what another site sent, and lends our connection.
+What it is told is escaped, since its pages do not.
 """
 
 import hmac
+import html
+import json
 import logging
+from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, current_app, request
@@ -25,6 +29,8 @@ NAME = "rq_dashboard"
 TIMEOUT_SECONDS = 5
 # https://developer.mozilla.org/docs/Web/HTTP/Reference/Headers/Sec-Fetch-Site
 OWN_SITES = ("same-origin", "none")
+# What its list of jobs escapes by itself.
+ESCAPED_BY_THE_LIST = frozenset({"description", "exc_info"})
 HEADERS = {
     "Cache-Control": "no-store",
     "X-Frame-Options": "DENY",
@@ -54,7 +60,7 @@ def mount_dashboard(app: Flask, settings: Settings) -> None:
         _refuse_other_sites,
         lambda: _lend(redis),
     ]
-    app.after_request_funcs.setdefault(NAME, []).append(_with_headers)
+    app.after_request_funcs.setdefault(NAME, []).extend([_harmless, _with_headers])
 
 
 def _ask_for_password(settings: Settings) -> Response | None:
@@ -107,6 +113,25 @@ def _lend(redis: Redis) -> Response | None:
 
 def _no_such_job(_error: NoSuchJobError) -> Response:
     return error_response(404, "not_found", "There is no such job: it may have expired.")
+
+
+def _harmless(response: Response) -> Response:
+    """Its pages put most of what they are told into HTML as it is; an error may quote anybody."""
+    if response.is_json:
+        in_list = request.endpoint == f"{NAME}.list_jobs"
+        known = ESCAPED_BY_THE_LIST if in_list else frozenset()
+        response.set_data(json.dumps(_escaped(response.get_json(), known)))
+    return response
+
+
+def _escaped(value: Any, known: frozenset[str]) -> Any:
+    if isinstance(value, dict):
+        return {
+            name: one if name in known else _escaped(one, known) for name, one in value.items()
+        }
+    if isinstance(value, list):
+        return [_escaped(one, known) for one in value]
+    return html.escape(value) if isinstance(value, str) else value
 
 
 def _with_headers(response: Response) -> Response:

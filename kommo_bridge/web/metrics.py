@@ -2,6 +2,7 @@
 
 import hmac
 import logging
+import sqlite3
 import time
 from collections.abc import Iterator
 
@@ -18,10 +19,11 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from kommo_bridge.answers import OPEN_KEY
+from kommo_bridge.errors import SettingsError
 from kommo_bridge.integrations import IntegrationStore
 from kommo_bridge.job_queue import live_workers, oldest_queued_seconds, work_queue
 from kommo_bridge.kommo.tokens import expiry_of
-from kommo_bridge.logs import log_event
+from kommo_bridge.logs import log_event, told_error
 from kommo_bridge.metrics import FIGURES, Metrics
 from kommo_bridge.web.errors import error_response
 
@@ -47,6 +49,9 @@ def metrics_page(metrics: Metrics, redis: Redis, store: IntegrationStore, token:
         except RedisError as error:
             log_event(logger, "redis is away", level=logging.WARNING, error=type(error).__name__)
             return error_response(503, "queue_unavailable", "Redis cannot be reached.")
+        except (SettingsError, sqlite3.Error) as error:
+            log_event(logger, "store cannot be read", level=logging.ERROR, error=told_error(error))
+            return error_response(503, "store_unavailable", "The integrations cannot be read.")
 
     return blueprint
 

@@ -43,7 +43,7 @@ def widget_requests(
             metrics.observe("kommo_bridge_acknowledgement_seconds", seconds)
         return response
 
-    @blueprint.post("/api/kommo/kommo/widget-request")
+    @blueprint.post("/api/kommo/kommo/widget-request", provide_automatic_options=False)
     def widget_request() -> Response:
         started = time.time()
         body = parse_body(_read_body(), request.content_type or "")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from redis import Redis
+from rq.results import Result
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -76,3 +77,24 @@ def test_queues_a_failed_job_and_requeue(
 
     wait.until(lambda _: not failed.get_job_ids())
     assert len(kommo.continuations) == 1
+
+
+def test_what_a_job_says_of_itself_is_text_and_never_runs(
+    url: str, browser: Chrome, redis: Redis
+) -> None:
+    """An exception may quote anybody: a customer, an AI, a lying server."""
+    wait = WebDriverWait(browser, SECONDS)
+    script = "<img src=x onerror=\"document.title='owned'\">"
+    shown = f"ValueError: {script}"
+    queue = work_queue(redis)
+    job = queue.enqueue("nowhere.nothing", script, description=script, meta={"said": script})
+    failed = queue.failed_job_registry
+    wait.until(lambda _: failed.get_job_ids())
+    Result.create_failure(job, ttl=60, exc_string=f"ValueError: {script}")
+
+    browser.get(f"http://admin:{PASSWORD}@{url}/rq/")
+    for page in (f"job/{job.id}", "jobs/kommo/failed/8/asc/1", "workers"):
+        browser.get(f"http://{url}/rq/0/view/{page}")
+        if page != "workers":
+            wait.until(lambda it: shown in it.find_element(By.TAG_NAME, "body").text)
+        assert browser.title != "owned"

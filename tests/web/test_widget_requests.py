@@ -51,8 +51,15 @@ def jobs(redis: Redis) -> list[Job]:
 
 def nothing_queued(redis: Redis) -> bool:
     """Whether Redis holds nothing of a job; the rate counter and the figures do not matter."""
-    others = {*redis.keys(f"{PREFIX}rate:*"), METRICS_KEY.encode()}
+    others = {*redis.keys(f"{PREFIX}rate:*"), *redis.keys(f"{METRICS_KEY}*")}
     return set(redis.keys("*")) <= others
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH"])
+def test_only_post_is_answered(client: FlaskClient, method: str) -> None:
+    answer = client.open(WIDGET_REQUEST_PATH, method=method)
+
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
 
 
 @pytest.mark.parametrize("encoding", ["form", "json", "form_json"])
