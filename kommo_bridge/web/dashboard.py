@@ -126,9 +126,7 @@ def _harmless(response: Response) -> Response:
 
 def _escaped(value: Any, known: frozenset[str]) -> Any:
     if isinstance(value, dict):
-        return {
-            name: one if name in known else _escaped(one, known) for name, one in value.items()
-        }
+        return {name: one if name in known else _escaped(one, known) for name, one in value.items()}
     if isinstance(value, list):
         return [_escaped(one, known) for one in value]
     return html.escape(value) if isinstance(value, str) else value
