@@ -118,6 +118,7 @@ class StandInKommo(LocalServer):
         self.no_admins: set[int] = set()
         self._tags: dict[tuple[str, int], list[str]] = defaultdict(list)
         self._continuations: list[Continuation] = []
+        self._continued: dict[str, Continuation] = {}
         self._refusals: list[Refusal] = []
         self._violations: list[Violation] = []
         self._changed = threading.Condition()
@@ -307,7 +308,7 @@ class StandInKommo(LocalServer):
         return self.wait_for_continuation(waiting, timeout_seconds).body
 
     def _find(self, path: str) -> Continuation | None:
-        return next((one for one in self._continuations if one.block.path == path), None)
+        return self._continued.get(path)
 
     # The API
 
@@ -393,6 +394,7 @@ class StandInKommo(LocalServer):
         self._waiting.discard(request.path)
         accepted = Continuation(caller, block, read_json(request.body), request.received_at)
         self._continuations.append(accepted)
+        self._continued.setdefault(request.path, accepted)
         self._changed.notify_all()
 
     def _record_refusal(self, request: Request, answer: Answer) -> None:
