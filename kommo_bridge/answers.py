@@ -87,7 +87,7 @@ class Answers:
     def begin(self, request: WidgetRequest) -> Answer:
         """Load the record and count this attempt; a missing one is made anew."""
         key = record_key(request.job_id)
-        with self._redis.pipeline() as pipeline:
+        with self._redis.pipeline(transaction=False) as pipeline:
             pipeline.hsetnx(key, "request", request_text(request))
             pipeline.hgetall(key)
             pipeline.hincrby(key, "attempts", 1)
@@ -103,7 +103,7 @@ class Answers:
     def keep_outcome(self, job_id: str, outcome: Outcome) -> Outcome:
         """Keep the outcome; when another worker was first, its outcome counts."""
         key = record_key(job_id)
-        with self._redis.pipeline() as pipeline:
+        with self._redis.pipeline(transaction=False) as pipeline:
             pipeline.hsetnx(key, "outcome", json.dumps(asdict(outcome)))
             pipeline.hget(key, "outcome")
             _, kept = pipeline.execute()
@@ -135,7 +135,7 @@ class Answers:
     def sending(self, request: WidgetRequest) -> Answer:
         """Note, before the call leaves, that its outcome is not known; tell what was known."""
         key = record_key(request.job_id)
-        with self._redis.pipeline() as pipeline:
+        with self._redis.pipeline(transaction=False) as pipeline:
             pipeline.hsetnx(key, "request", request_text(request))
             pipeline.hgetall(key)
             pipeline.hset(key, "uncertain", "1")

@@ -120,7 +120,7 @@ class Conversations:
 
     def paused(self, name: str) -> Pause | None:
         """The pause of a conversation, or None."""
-        with self._redis.pipeline() as pipeline:
+        with self._redis.pipeline(transaction=False) as pipeline:
             pipeline.get(pause_key(name))
             pipeline.pttl(pause_key(name))
             reason, left = pipeline.execute()

@@ -190,7 +190,7 @@ class Outcomes:
 
     def _count(self, request: WidgetRequest, integration: Integration, reply: Reply) -> None:
         self.usage.count(request, integration, reply.tokens)
-        for near in self.usage.to_warn_of(request, integration):
+        for near in self.usage.to_warn_of(integration):
             log_event(
                 logger,
                 "cap nearly reached",

@@ -193,16 +193,18 @@ class Turns:
         kept: dict[Any, Any] = self._redis.hgetall(texts_key(conversation_name(request)))
         if not kept:
             return []
-        job_ids = [job_id.decode() for job_id in kept]
+        texts = {job_id.decode(): value for job_id, value in kept.items()}
+        records = self._records([job_id for job_id in texts if job_id != request.job_id])
+        found = [_text(job_id, value, records.get(job_id)) for job_id, value in texts.items()]
+        return sorted(self._in_time(request, found), key=lambda one: one.number)
+
+    def _records(self, job_ids: list[str]) -> dict[str, list[bytes | None]]:
+        if not job_ids:  # mostly a customer's text is alone
+            return {}
         with self._redis.pipeline(transaction=False) as pipeline:
             for job_id in job_ids:
                 pipeline.hmget(record_key(job_id), "request", "state", "outcome")
-            records = pipeline.execute()
-        found = [
-            _text(job_id, value, record)
-            for job_id, value, record in zip(job_ids, kept.values(), records, strict=True)
-        ]
-        return sorted(self._in_time(request, found), key=lambda one: one.number)
+            return dict(zip(job_ids, pipeline.execute(), strict=True))
 
     def _in_time(self, request: WidgetRequest, texts: list[Text]) -> list[Text]:
         """Newer texts keep the whole alive; an older one goes when its own time is over."""
@@ -230,9 +232,10 @@ def is_own_widget(request: WidgetRequest) -> bool:
     return request.delivery == "json"
 
 
-def _text(job_id: str, value: bytes, record: list[bytes | None]) -> Text:
+def _text(job_id: str, value: bytes, record: list[bytes | None] | None) -> Text:
+    """Without a record it is the asker's own, which it knows itself."""
     number, _, fields = value.decode().partition("|")
-    exists, state, outcome = record
+    exists, state, outcome = record or (b"own", None, None)
     return Text(
         job_id=job_id,
         number=int(number),

@@ -20,6 +20,7 @@ HOUR_SECONDS = 3600
 DAY_KEPT_SECONDS = 40 * 86400
 MONTH_KEPT_SECONDS = 400 * 86400
 WARN_SHARE = 0.8
+CAPS = ("replies_per_day", "tokens_per_day", "tokens_per_month")
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ class Usage:
     def used(self, integration: Integration) -> list[Used]:
         """What the whole integration has used today and this month."""
         day, month = _period_keys(integration)
-        with self._redis.pipeline() as pipeline:
+        with self._redis.pipeline(transaction=False) as pipeline:
             pipeline.hmget(day, "replies", "tokens")
             pipeline.hmget(month, "replies", "tokens")
             (replies, tokens), (month_replies, month_tokens) = pipeline.execute()
@@ -84,10 +85,10 @@ class Usage:
         counters = self._all(request, integration)
         return next((one for one in counters if one.reached), None)
 
-    def to_warn_of(self, request: WidgetRequest, integration: Integration) -> list[Used]:
+    def to_warn_of(self, integration: Integration) -> list[Used]:
         """Caps nearly reached that were not warned of in this period."""
         day, _ = _period_keys(integration)
-        near = [one for one in self._all(request, integration)[1:] if one.nearly]
+        near = [one for one in self._capped(integration) if one.nearly]
         return [
             one
             for one in near
@@ -95,11 +96,13 @@ class Usage:
         ]
 
     def _all(self, request: WidgetRequest, integration: Integration) -> list[Used]:
-        in_hour = int(self._redis.get(_hour_key(request)) or 0)
-        return [
-            Used("replies_per_hour", in_hour, integration.replies_per_hour),
-            *self.used(integration),
-        ]
+        cap = integration.replies_per_hour
+        in_hour = int(self._redis.get(_hour_key(request)) or 0) if cap else 0
+        return [Used("replies_per_hour", in_hour, cap), *self._capped(integration)]
+
+    def _capped(self, integration: Integration) -> list[Used]:
+        """What is used, where there is a cap to look at."""
+        return self.used(integration) if any(getattr(integration, cap) for cap in CAPS) else []
 
 
 def _hour_key(request: WidgetRequest) -> str:
