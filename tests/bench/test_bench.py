@@ -1,0 +1,48 @@
+"""The benchmarks run: in a small size, to see that they do not rot."""
+
+import importlib
+import math
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kommo_bridge.stand_ins.processes import ROOT
+
+SMALL: dict[str, dict[str, Any]] = {
+    "acknowledgement": {"seconds": 0.3, "rounds": 1},
+    "answers": {"at_once": (2,), "answers": 2, "pool": 0},
+    "growth": {"integrations": (1, 3), "conversations": (0, 5), "queued": (0, 5)},
+}
+
+
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
+    """Import a part of `bench/`, which is no package."""
+    before = set(sys.modules)
+    monkeypatch.syspath_prepend(ROOT / "bench")
+    yield importlib.import_module
+    for name in set(sys.modules) - before:
+        if Path(getattr(sys.modules[name], "__file__", None) or "").parent == ROOT / "bench":
+            del sys.modules[name]
+
+
+@pytest.mark.parametrize("part", SMALL)
+def test_a_part_runs_and_tells_its_figures(
+    part: str, load: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = load(part)
+    for name, few in (("STORED", 1200), ("ACKNOWLEDGED", 4), ("ANSWERED", 2), ("ROUNDS", 2)):
+        if hasattr(module, name):
+            monkeypatch.setattr(module, name, few)
+    if part == "answers":
+        monkeypatch.setattr(module, "AI_SECONDS", 0.5)
+
+    figures = module.measure(**SMALL[part])
+
+    assert figures
+    assert all(math.isfinite(one.value) and one.part == part for one in figures)
+    lines = load("report").table(figures).splitlines()
+    assert len(lines) == len(figures) + 1
