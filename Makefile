@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MINUTES ?= 10
 
-.PHONY: demo test run check bench soak fuzz recovery logos clean
+.PHONY: demo test run check bench soak upgrade fuzz recovery logos clean
 
 $(VENV)/installed: requirements.txt requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit("kommo_bridge needs Python 3.11 or newer.") if sys.version_info < (3, 11) else None'
@@ -40,6 +40,9 @@ recovery: $(VENV)/installed  ## seconds from kill -9 of a worker to the answer
 
 soak: $(VENV)/installed  ## random faults under load; 0 lost and 0 doubled, or it fails
 	$(BIN)/python bench/soak.py --minutes $(MINUTES)
+
+upgrade: $(VENV)/installed  ## every process restarted under load; 0 lost and 0 refused, or it fails
+	$(BIN)/python bench/upgrade.py
 
 fuzz: $(VENV)/installed  ## the property tests with many examples
 	FUZZ_EXAMPLES=$(or $(EXAMPLES),5000) $(BIN)/python -m pytest -n 2 -m hypothesis -q

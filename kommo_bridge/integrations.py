@@ -14,7 +14,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -235,6 +235,23 @@ class IntegrationStore:
     def count(self) -> int:
         """How many integrations there are; fails when the store cannot be read."""
         return int(self._db.conn.execute(f"select count(*) from {TABLE}").fetchone()[0])  # noqa: S608
+
+    def backup(self, target: Path) -> int:
+        """Copy the database as it is now, however much it is read and written; returns how many.
+
+        Raises:
+            IntegrationError: The file exists already, or cannot be written.
+        """
+        try:
+            target.touch(mode=0o600, exist_ok=False)
+            with closing(sqlite3.connect(target)) as copy:
+                self._db.conn.backup(copy)
+                return int(copy.execute(f"select count(*) from {TABLE}").fetchone()[0])  # noqa: S608
+        except FileExistsError:
+            raise IntegrationError(f"{target} exists already: name a new file.") from None
+        except (OSError, sqlite3.Error) as error:
+            reason = type(error).__name__
+            raise IntegrationError(f"{target} cannot be written ({reason}).") from None
 
     def add(self, integration: Integration) -> None:
         """Add one.

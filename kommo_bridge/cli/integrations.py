@@ -28,6 +28,7 @@ def integrations_group(store: IntegrationStore) -> AppGroup:
         _adding_commands,
         _changing_commands,
         _file_commands,
+        _backup_command,
     )
     for make in makers:
         make(group, store)
@@ -168,6 +169,16 @@ def _file_commands(group: AppGroup, store: IntegrationStore) -> None:
         with told():
             items = [_exported(item, with_secrets=with_secrets) for item in store.all()]
         click.echo(json.dumps(items, indent=2, ensure_ascii=False))
+
+
+def _backup_command(group: AppGroup, store: IntegrationStore) -> None:
+    @group.command("backup")
+    @click.argument("file", type=click.Path(path_type=Path))
+    def backup(file: Path) -> None:
+        """Copy the store to a new FILE while it is in use; it needs the same SECRET_KEY."""
+        with told():
+            count = store.backup(file)
+        click.echo(f"{count} integration{'' if count == 1 else 's'} in {file}.")
 
 
 def _switch(store: IntegrationStore, name: str, *, enabled: bool) -> None:
