@@ -1,5 +1,6 @@
 """The figures: added up over processes in Redis, told as Prometheus text, without secrets."""
 
+import json
 import re
 import subprocess
 import sys
@@ -222,6 +223,23 @@ def test_a_redis_that_is_away_is_told(settings: Settings) -> None:
     answer = page(create_app(away).test_client())
 
     assert answer.status_code == 503
+
+
+def test_the_grafana_dashboard_shows_every_figure_and_no_other(client: FlaskClient) -> None:
+    text = page(client).get_data(as_text=True)
+    dashboard = json.loads((ROOT / "docs/grafana-dashboard.json").read_text(encoding="utf-8"))
+    shown = {
+        re.sub(r"_bucket$", "", name)
+        for panel in dashboard["panels"]
+        for target in panel["targets"]
+        for name in re.findall(r"kommo_bridge_\w+", target["expr"])
+    }
+
+    known = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
+
+    assert shown == known
+    places = [tuple(panel["gridPos"].values()) for panel in dashboard["panels"]]
+    assert len(set(places)) == len(places)
 
 
 def test_the_alert_rules_name_figures_that_there_are(client: FlaskClient) -> None:
