@@ -15,4 +15,4 @@ Six steps bring the reply back, and the reading order of the code is the path of
 `answers` remembers how far each answer has come, so that no step is lost and none happens twice.
 """
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
