@@ -1,5 +1,6 @@
 """The figures: added up over processes in Redis, told as Prometheus text, without secrets."""
 
+import json
 import re
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Ask, Salesbot
@@ -233,3 +235,49 @@ def test_the_alert_rules_name_figures_that_there_are(client: FlaskClient) -> Non
 
     assert len(expressions) > 8
     assert [name for name in expressions if name not in known] == []
+
+
+class TestTheGrafanaDashboard:
+    @pytest.fixture
+    def board(self) -> dict[str, Any]:
+        text = (ROOT / "docs/grafana-dashboard.json").read_text(encoding="utf-8")
+        read: dict[str, Any] = json.loads(text)
+        return read
+
+    def test_it_shows_every_figure_and_names_no_other(
+        self, client: FlaskClient, board: dict[str, Any]
+    ) -> None:
+        text = page(client).get_data(as_text=True)
+        known = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
+
+        named = set(re.findall(r"kommo_bridge_[a-z_]+", json.dumps(board["panels"])))
+
+        assert {name.removesuffix("_bucket") for name in named} == known
+
+    def test_its_labels_are_those_of_the_figures(self, board: dict[str, Any]) -> None:
+        for expression in expressions(board):
+            of = re.search(r"by \((\w+)\) \(rate\((kommo_bridge_\w+)", expression)
+            if of:
+                figure = FIGURES[of[2].removesuffix("_total").removesuffix("_bucket")]
+                assert of[1] == (figure.label or "le"), expression
+
+    def test_its_panels_ask_the_chosen_source_and_do_not_overlap(
+        self, board: dict[str, Any]
+    ) -> None:
+        panels = board["panels"]
+        asked = [one["datasource"]["uid"] for one in panels if one["type"] != "row"]
+        places = [
+            (x, y)
+            for place in (one["gridPos"] for one in panels)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        ]
+
+        assert set(asked) == {"${datasource}"}
+        assert len({one["id"] for one in panels}) == len(panels)
+        assert len(set(places)) == len(places)
+        assert max(x for x, _ in places) < 24
+
+
+def expressions(board: dict[str, Any]) -> list[str]:
+    return [target["expr"] for one in board["panels"] for target in one.get("targets", [])]
