@@ -22,7 +22,7 @@ from kommo_bridge.errors import AssistantError
 from kommo_bridge.integrations import Integration
 from kommo_bridge.job_queue import JobQueue
 from kommo_bridge.jobs import Parts, answer
-from kommo_bridge.metrics import FIGURES, Metrics
+from kommo_bridge.metrics import FIGURES, KEY, Metrics
 from kommo_bridge.redis_client import connect
 from kommo_bridge.settings import Settings
 from kommo_bridge.stand_ins.ai import StandInAI, openai_error
@@ -112,6 +112,27 @@ def test_what_a_hanging_redis_took_in_the_end_is_counted_once(redis_server: Redi
         ("kommo_bridge_answers", "success"): 1,
         ("kommo_bridge_answers", "fail"): 1,
     }
+
+
+def test_after_a_fork_the_last_batches_are_kept_apart(
+    redis_server: RedisServer, redis: Redis
+) -> None:
+    script = """
+import os, sys
+from kommo_bridge.metrics import Metrics
+from kommo_bridge.redis_client import connect
+metrics = Metrics(connect(sys.argv[1]))
+child = os.fork()
+metrics.count("kommo_bridge_answers", "success")
+metrics.flush()
+if child == 0:
+    os._exit(0)
+os.wait()
+"""
+    subprocess.run([sys.executable, "-c", script, redis_server.url], cwd=ROOT, check=True)
+
+    assert Metrics(redis).read() == {("kommo_bridge_answers", "success"): 2}
+    assert len(redis.keys(f"{KEY}:*")) == 2
 
 
 @pytest.mark.usefixtures("acme")
