@@ -106,11 +106,12 @@ class Alerts:
         self._url = url
         self._session = limited_session()
 
-    def tell(self, wrong: Mapping[str, Mapping[str, str]], now: float) -> list[str]:
+    def tell(self, wrong: Mapping[str, Mapping[str, str] | None], now: float) -> list[str]:
         """Send what is due.
 
         Args:
-            wrong: For each kind the subjects that are concerned, with their description.
+            wrong: For each kind the subjects that are concerned, with their description; None
+                where nobody knows: then nothing is told of it.
 
         Returns:
             What was sent, as `<kind> alert` or `<kind> well`.
@@ -121,7 +122,8 @@ class Alerts:
         return [
             f"{name} {state}"
             for name in KINDS
-            if (state := self._tell_of(name, wrong.get(name, {}), now))
+            if (subjects := wrong.get(name, {})) is not None
+            and (state := self._tell_of(name, subjects, now))
         ]
 
     def _tell_of(self, name: str, subjects: Mapping[str, str], now: float) -> str | None:
@@ -196,13 +198,33 @@ class Alerts:
         kept = self._redis.hget(KEY, name)
         if not isinstance(kept, bytes):
             return Told()
-        values = {**json.loads(kept)}
-        values["subjects"] = tuple(values.get("subjects", ()))
-        known = {item.name for item in fields(Told)}  # a newer version may keep more
-        return Told(**{key: value for key, value in values.items() if key in known})
+        try:
+            return _read(kept)
+        except (ValueError, TypeError, AttributeError) as error:  # the other kinds go on
+            log_event(
+                logger,
+                "note of an alert cannot be read",
+                level=logging.ERROR,
+                kind=name,
+                error=type(error).__name__,
+            )
+            return Told()
 
     def _keep(self, name: str, told: Told) -> None:
         self._redis.hset(KEY, name, json.dumps(asdict(told)))
+
+
+def _read(kept: bytes) -> Told:
+    values = json.loads(kept)
+    known = {item.name for item in fields(Told)}  # a newer version may keep more
+    told = Told(**{name: value for name, value in values.items() if name in known})
+    return replace(
+        told,
+        at=float(told.at),
+        subjects=tuple(map(str, told.subjects)),
+        retry_at=float(told.retry_at),
+        tries=int(told.tries),
+    )
 
 
 def due(

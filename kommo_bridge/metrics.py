@@ -101,7 +101,7 @@ class Metrics:
                 pairs = [part for field, amount in counts.items() for part in (*field, amount)]
                 self._batch = [uuid4().hex, BATCH_KEPT_SECONDS, *pairs]
             with suppress(RedisError):
-                self._bring(keys=[KEY, f"{KEY}:{self._process}"], args=self._batch)
+                self._bring(keys=[KEY, f"{KEY}:{self._process}:{os.getpid()}"], args=self._batch)
                 self._batch = None
 
     def read(self) -> dict[tuple[str, str], float]:

@@ -7,19 +7,21 @@ and no acknowledgement ever waits for it.
 import json
 import logging
 import math
+import sqlite3
 import threading
 import time
+from collections.abc import Mapping
 
 from redis import Redis
 from redis.exceptions import RedisError
 
 from kommo_bridge.alerts import Alerts
-from kommo_bridge.errors import IntegrationError
+from kommo_bridge.errors import IntegrationError, SettingsError
 from kommo_bridge.incidents import ANSWERS_FAIL, Incidents, integration_name
 from kommo_bridge.integrations import IntegrationStore
 from kommo_bridge.job_queue import oldest_queued_seconds, work_queue
 from kommo_bridge.kommo.tokens import expiry_of
-from kommo_bridge.logs import log_event
+from kommo_bridge.logs import log_event, told_error
 from kommo_bridge.redis_client import PREFIX
 
 LOOK_KEY = f"{PREFIX}alerts:look"
@@ -63,8 +65,15 @@ class Watch:
         finally:
             self._redis.pexpire(LOOK_KEY, int(EVERY_SECONDS * 1000) - 500)
 
-    def wrong(self, now: float) -> dict[str, dict[str, str]]:
-        """For each kind of alert whom it concerns, with a description."""
+    def wrong(self, now: float) -> Mapping[str, Mapping[str, str] | None]:
+        """For each kind of alert whom it concerns, with a description; None where nobody knows."""
+        found = self._failing()
+        oldest = oldest_queued_seconds(work_queue(self._redis))
+        if oldest > OLD_JOB_SECONDS:
+            found["queue_is_old"] = {"": f"it waits for {oldest:.0f} s"}
+        return {**found, "token_expires": self._expiring(now)}
+
+    def _failing(self) -> dict[str, dict[str, str]]:
         found: dict[str, dict[str, str]] = {}
         for kind, counts in self._incidents.read().items():
             for name, count in counts.items():
@@ -72,10 +81,6 @@ class Watch:
                     self._incidents.forget(kind, name)
                 elif kind != ANSWERS_FAIL or count >= FAILS_IN_A_ROW:
                     found.setdefault(kind, {})[name] = name
-        oldest = oldest_queued_seconds(work_queue(self._redis))
-        if oldest > OLD_JOB_SECONDS:
-            found["queue_is_old"] = {"": f"it waits for {oldest:.0f} s"}
-        found["token_expires"] = self._expiring(now)
         return found
 
     def _watched(self, name: str) -> bool:
@@ -84,8 +89,10 @@ class Watch:
             return self._store.get(name).enabled
         except IntegrationError:
             return False
+        except (SettingsError, sqlite3.Error):  # who cannot be looked up may well be waited for
+            return True
 
-    def _expiring(self, now: float) -> dict[str, str]:
+    def _expiring(self, now: float) -> dict[str, str] | None:
         """Tokens that end soon: told anew at each step, so the step is part of the subject.
 
         Found out every ten minutes, for all processes: it decrypts every token.
@@ -93,8 +100,13 @@ class Watch:
         kept = self._redis.get(TOKENS_KEY)
         if isinstance(kept, bytes):
             return dict(json.loads(kept))
+        try:
+            integrations = self._store.all()
+        except (SettingsError, sqlite3.Error) as error:  # the other alerts must not end with it
+            log_event(logger, "store cannot be read", level=logging.ERROR, error=told_error(error))
+            return None
         found: dict[str, str] = {}
-        for item in self._store.all():
+        for item in integrations:
             expiry = expiry_of(item.access_token) if item.enabled else None
             days = (expiry - now) / DAY_SECONDS if expiry is not None else math.inf
             steps = [step for step in EXPIRY_STEPS_DAYS if days < step]

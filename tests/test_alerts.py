@@ -15,6 +15,7 @@ from kommo_bridge.alerts import HOUR, KINDS, Alerts, Kind, Told, due
 from kommo_bridge.alerts import KEY as ALERTS_KEY
 from kommo_bridge.app import create_app
 from kommo_bridge.errors import AlertError, PartnerError
+from kommo_bridge.incidents import Incidents, integration_name
 from kommo_bridge.integrations import Integration, IntegrationStore
 from kommo_bridge.jobs import Parts, answer
 from kommo_bridge.settings import Settings
@@ -210,6 +211,23 @@ class TestFailures:
         assert look(watch, redis) == []
         assert watch.wrong(NOW) == {"token_expires": {}}
 
+    def test_a_store_that_cannot_be_decrypted_stops_no_other_alert(
+        self,
+        acme: Integration,
+        store: IntegrationStore,
+        settings: Settings,
+        alerts: Alerts,
+        redis: Redis,
+    ) -> None:
+        assert store.all() == [acme]
+        name = integration_name(acme)
+        Incidents(redis).note(acme, bad=("refused_by_ai",))
+        other = IntegrationStore(settings.database_path, "another key altogether")
+
+        wrong = Watch(redis, other, alerts).wrong(NOW)
+
+        assert wrong == {"refused_by_ai": {name: name}, "token_expires": None}
+
 
 class TestWhenItIsTold:
     MINUTE = 60.0
@@ -259,6 +277,22 @@ class TestWhenItIsTold:
         redis.hset(ALERTS_KEY, "queue_is_old", json.dumps(kept))
 
         assert alerts.tell({}, NOW + 10) == ["queue_is_old well"]
+
+    @pytest.mark.parametrize("kept", ["{", "[]", "null", '{"at": "soon"}', '{"subjects": 7}'])
+    def test_a_note_that_cannot_be_read_stops_no_alert(
+        self, redis: Redis, alerts: Alerts, kept: str
+    ) -> None:
+        redis.hset(ALERTS_KEY, "answers_fail", kept)
+        wrong = {"answers_fail": {"acme": "acme"}, "queue_is_old": {"": "it waits"}}
+
+        assert alerts.tell(wrong, NOW) == ["answers_fail alert", "queue_is_old alert"]
+
+    def test_of_what_nobody_knows_nothing_is_told(self, alerts: Alerts) -> None:
+        expiring = {"token_expires": {"acme 14": "acme"}}
+        assert alerts.tell(expiring, NOW) == ["token_expires alert"]
+
+        assert alerts.tell({"token_expires": None}, NOW + 10) == []
+        assert alerts.tell({}, NOW + 20) == ["token_expires well"]
 
     def test_a_kind_without_reminders_is_told_once(self) -> None:
         told = Told(True, NOW, ("acme 14",))

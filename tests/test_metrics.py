@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Ask, Salesbot
@@ -21,7 +22,7 @@ from kommo_bridge.errors import AssistantError
 from kommo_bridge.integrations import Integration
 from kommo_bridge.job_queue import JobQueue
 from kommo_bridge.jobs import Parts, answer
-from kommo_bridge.metrics import FIGURES, Metrics
+from kommo_bridge.metrics import FIGURES, KEY, Metrics
 from kommo_bridge.redis_client import connect
 from kommo_bridge.settings import Settings
 from kommo_bridge.stand_ins.ai import StandInAI, openai_error
@@ -111,6 +112,27 @@ def test_what_a_hanging_redis_took_in_the_end_is_counted_once(redis_server: Redi
         ("kommo_bridge_answers", "success"): 1,
         ("kommo_bridge_answers", "fail"): 1,
     }
+
+
+def test_after_a_fork_the_last_batches_are_kept_apart(
+    redis_server: RedisServer, redis: Redis
+) -> None:
+    script = """
+import os, sys
+from kommo_bridge.metrics import Metrics
+from kommo_bridge.redis_client import connect
+metrics = Metrics(connect(sys.argv[1]))
+child = os.fork()
+metrics.count("kommo_bridge_answers", "success")
+metrics.flush()
+if child == 0:
+    os._exit(0)
+os.wait()
+"""
+    subprocess.run([sys.executable, "-c", script, redis_server.url], cwd=ROOT, check=True)
+
+    assert Metrics(redis).read() == {("kommo_bridge_answers", "success"): 2}
+    assert len(redis.keys(f"{KEY}:*")) == 2
 
 
 @pytest.mark.usefixtures("acme")
@@ -225,23 +247,6 @@ def test_a_redis_that_is_away_is_told(settings: Settings) -> None:
     assert answer.status_code == 503
 
 
-def test_the_grafana_dashboard_shows_every_figure_and_no_other(client: FlaskClient) -> None:
-    text = page(client).get_data(as_text=True)
-    dashboard = json.loads((ROOT / "docs/grafana-dashboard.json").read_text(encoding="utf-8"))
-    shown = {
-        re.sub(r"_bucket$", "", name)
-        for panel in dashboard["panels"]
-        for target in panel["targets"]
-        for name in re.findall(r"kommo_bridge_\w+", target["expr"])
-    }
-
-    known = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
-
-    assert shown == known
-    places = [tuple(panel["gridPos"].values()) for panel in dashboard["panels"]]
-    assert len(set(places)) == len(places)
-
-
 def test_the_alert_rules_name_figures_that_there_are(client: FlaskClient) -> None:
     text = page(client).get_data(as_text=True)
     rules = (ROOT / "docs/prometheus-alerts.yml").read_text(encoding="utf-8")
@@ -251,3 +256,49 @@ def test_the_alert_rules_name_figures_that_there_are(client: FlaskClient) -> Non
 
     assert len(expressions) > 8
     assert [name for name in expressions if name not in known] == []
+
+
+class TestTheGrafanaDashboard:
+    @pytest.fixture
+    def board(self) -> dict[str, Any]:
+        text = (ROOT / "docs/grafana-dashboard.json").read_text(encoding="utf-8")
+        read: dict[str, Any] = json.loads(text)
+        return read
+
+    def test_it_shows_every_figure_and_names_no_other(
+        self, client: FlaskClient, board: dict[str, Any]
+    ) -> None:
+        text = page(client).get_data(as_text=True)
+        known = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
+
+        named = set(re.findall(r"kommo_bridge_[a-z_]+", json.dumps(board["panels"])))
+
+        assert {name.removesuffix("_bucket") for name in named} == known
+
+    def test_its_labels_are_those_of_the_figures(self, board: dict[str, Any]) -> None:
+        for expression in expressions(board):
+            of = re.search(r"by \((\w+)\) \(rate\((kommo_bridge_\w+)", expression)
+            if of:
+                figure = FIGURES[of[2].removesuffix("_total").removesuffix("_bucket")]
+                assert of[1] == (figure.label or "le"), expression
+
+    def test_its_panels_ask_the_chosen_source_and_do_not_overlap(
+        self, board: dict[str, Any]
+    ) -> None:
+        panels = board["panels"]
+        asked = [one["datasource"]["uid"] for one in panels if one["type"] != "row"]
+        places = [
+            (x, y)
+            for place in (one["gridPos"] for one in panels)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        ]
+
+        assert set(asked) == {"${datasource}"}
+        assert len({one["id"] for one in panels}) == len(panels)
+        assert len(set(places)) == len(places)
+        assert max(x for x, _ in places) < 24
+
+
+def expressions(board: dict[str, Any]) -> list[str]:
+    return [target["expr"] for one in board["panels"] for target in one.get("targets", [])]

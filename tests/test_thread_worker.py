@@ -60,7 +60,7 @@ if __name__ == "__main__":
     connection = Redis.from_url(os.environ["REDIS_URL"], socket_timeout=5)
     ThreadWorker(work_queue(connection), connection=connection,
                  concurrency=int(sys.argv[1]), grace_seconds=float(sys.argv[2]),
-                 wedged_seconds=2).work()
+                 before_exit=lambda: REDIS.set("before_exit", "1"), wedged_seconds=2).work()
 """
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
@@ -162,6 +162,18 @@ def test_a_wedged_thread_ends_the_process_and_its_job_is_another_workers(
 
     assert process.wait(20) == 1
     assert queue.get_job_ids() == [job.id]
+
+
+def test_what_must_not_be_lost_is_brought_before_a_hard_end(start: Start, redis: Redis) -> None:
+    """With a job that cannot be ended, the process leaves without `atexit`."""
+    work_queue(redis).enqueue("worker_jobs.note", "blocked", 60, retry=rq.Retry(3))
+    process = start(grace=0.1)
+    until(lambda: redis.llen("started"))
+
+    process.terminate()
+
+    assert process.wait(20) == 0
+    assert redis.get("before_exit") == b"1"
 
 
 def test_a_job_that_rq_cannot_read_does_not_end_the_worker(start: Start, redis: Redis) -> None:

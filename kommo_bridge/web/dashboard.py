@@ -10,6 +10,7 @@ import hmac
 import html
 import json
 import logging
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,6 +30,8 @@ NAME = "rq_dashboard"
 TIMEOUT_SECONDS = 5
 # https://developer.mozilla.org/docs/Web/HTTP/Reference/Headers/Sec-Fetch-Site
 OWN_SITES = ("same-origin", "none")
+# Its scripts quote a queue's name from the path as it is: no quote, bracket or backslash.
+PLAIN_NAME = re.compile(r"[\w.:/@ -]*")
 # What its list of jobs escapes by itself.
 ESCAPED_BY_THE_LIST = frozenset({"description", "exc_info"})
 HEADERS = {
@@ -58,6 +61,7 @@ def mount_dashboard(app: Flask, settings: Settings) -> None:
     app.before_request_funcs[NAME] = [
         lambda: _ask_for_password(settings),
         _refuse_other_sites,
+        _refuse_odd_names,
         lambda: _lend(redis),
     ]
     app.after_request_funcs.setdefault(NAME, []).extend([_harmless, _with_headers])
@@ -90,6 +94,13 @@ def _refuse_other_sites() -> Response | None:
         log_event(logger, "dashboard refused another site", level=logging.WARNING)
         return error_response(403, "other_site", "This can be asked for from the dashboard only.")
     return None
+
+
+def _refuse_odd_names() -> Response | None:
+    """A link that somebody sends could hold a script in place of a queue's name."""
+    if all(PLAIN_NAME.fullmatch(str(name)) for name in (request.view_args or {}).values()):
+        return None
+    return error_response(404, "not_found", "There is nothing of this name.")
 
 
 def _from_here() -> bool:
@@ -126,7 +137,10 @@ def _harmless(response: Response) -> Response:
 
 def _escaped(value: Any, known: frozenset[str]) -> Any:
     if isinstance(value, dict):
-        return {name: one if name in known else _escaped(one, known) for name, one in value.items()}
+        return {
+            html.escape(name): one if name in known else _escaped(one, known)
+            for name, one in value.items()
+        }
     if isinstance(value, list):
         return [_escaped(one, known) for one in value]
     return html.escape(value) if isinstance(value, str) else value

@@ -10,6 +10,8 @@ from conftest import Ask
 from flask.testing import FlaskClient
 from redis import Redis
 from rq import SimpleWorker
+from rq.job import Job
+from rq.results import Result
 from rq.serializers import JSONSerializer
 
 from kommo_bridge import jobs
@@ -216,6 +218,31 @@ def test_an_unknown_job_is_told(client: FlaskClient) -> None:
     answer = client.get("/rq/0/view/job/nothing", headers=basic())
 
     assert answer.status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/rq/0/view/jobs/x');document.title='owned';('/failed/8/asc/1",
+        "/rq/0/view/jobs/kommo/<img>/8/asc/1",
+        '/rq/0/view/job/"><img>',
+        "/rq/0/view/jobs/x%5C/failed/8/asc/1",
+    ],
+)
+def test_a_link_with_a_script_as_a_name_leads_nowhere(client: FlaskClient, path: str) -> None:
+    assert client.get(path, headers=basic()).status_code == 404
+
+
+def test_names_within_a_result_are_escaped_too(
+    client: FlaskClient, failed: WidgetRequest, redis: Redis
+) -> None:
+    job = Job.fetch(failed.job_id, connection=redis, serializer=JSONSerializer)
+    Result.create(job, Result.Type.SUCCESSFUL, ttl=60, return_value={"<img src=x>": "<b>"})
+
+    answer = client.get(f"/rq/0/data/job/{failed.job_id}.json", headers=basic())
+
+    assert "&lt;img src=x&gt;" in answer.text
+    assert "<" not in answer.text
 
 
 def test_a_redis_that_is_away_is_told(guarded: Settings) -> None:
