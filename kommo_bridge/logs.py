@@ -10,6 +10,7 @@ are left out.
 
 import json
 import logging
+import re
 import sys
 import traceback
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ from typing import Any, TextIO
 
 # Libraries that write URLs, headers or contents at INFO: only their warnings are of use here.
 QUIET_LOGGERS = ("httpx2", "httpcore2", "openai", "urllib3", "rq.worker", "rq.scheduler", "rq.job")
+
+BARE_WORD = re.compile(r"[^ =\"']+")
 
 _request_id: ContextVar[str] = ContextVar("request_id", default="")
 
@@ -70,6 +73,10 @@ def set_up_logging(level: str, format_name: str, stream: TextIO | None = None) -
     """Send all logs of this process to `stream` (standard error) in one shape."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter() if format_name == "json" else TextFormatter())
+    # What no line of ours tells need not be found out for each:
+    # https://docs.python.org/3/howto/logging.html#optimization
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
@@ -120,5 +127,4 @@ def _value(value: Any) -> str:
     if isinstance(value, int | float):
         return str(value)
     text = str(value)
-    plain = text.isprintable() and text and not set(text) & set(" =\"'")
-    return text if plain else json.dumps(text)
+    return text if BARE_WORD.fullmatch(text) and text.isprintable() else json.dumps(text)

@@ -11,8 +11,9 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from kommo_bridge.errors import InvalidRequest, InvalidReturnUrl
 from kommo_bridge.kommo.tokens import BotClaims
@@ -21,6 +22,8 @@ from kommo_bridge.settings import is_loopback
 MAX_BODY_BYTES = 64 * 1024
 MAX_FORM_FIELDS = 200
 MAX_DEPTH = 5
+# Kommo sends the same few keys in every form.
+USUAL_KEYS, USUAL_KEY_CHARACTERS = 64, 40
 MAX_RETURN_URL_CHARACTERS = 2048
 MAX_MESSAGE_CHARACTERS = 32_000
 MAX_VALUE_CHARACTERS = 2_000
@@ -81,16 +84,18 @@ class WidgetRequest:
 
     @property
     def job_id(self) -> str:
-        """The same for every repeat: https and host and path, hashed; a query does not count."""
-        parts = urlsplit(self.return_url)
-        digest = hashlib.sha256(f"{parts.netloc}{parts.path}".encode()).hexdigest()
+        """The same for every repeat: host and path, hashed; a query does not count."""
+        place = self.return_url.partition("://")[2].partition("?")[0]
+        digest = hashlib.sha256(place.encode()).hexdigest()
         return f"wr-{digest[:40]}"
 
     @property
     def has_text(self) -> bool:
         """False for empty, blank or invisible messages, mere placeholders, attachment words."""
-        words = UNRESOLVED_PLACEHOLDER.sub("", self.message).split()
-        text = "".join(filter(str.isprintable, " ".join(words))).strip().removesuffix("\ufe0f")
+        text = " ".join(UNRESOLVED_PLACEHOLDER.sub("", self.message).split())
+        if not text.isprintable():
+            text = "".join(filter(str.isprintable, text)).strip()
+        text = text.removesuffix("\ufe0f")
         return bool(text) and text.casefold() not in ATTACHMENT_WORDS
 
     def to_job(self) -> dict[str, Any]:
@@ -205,17 +210,25 @@ def _parse_form(text: str) -> dict[str, Any]:
     pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_FORM_FIELDS)
     form: dict[str, Any] = {}
     for key, value in pairs:
-        match = BRACKETED_KEY.fullmatch(key)
-        if match:
-            path = [match[1], *re.findall(r"\[([^\[\]]*)\]", match[2])]
+        path = _usual_path(key) if len(key) <= USUAL_KEY_CHARACTERS else _path(key)
+        if len(path) > MAX_DEPTH:
+            raise ValueError("brackets too deep")
+        if path:
             _put(form, path, value)
     return form
 
 
-def _put(form: dict[str, Any], path: list[str], value: str) -> None:
+def _path(key: str) -> tuple[str, ...]:
+    """`a[b][c]` as its parts; none when it is no such key."""
+    match = BRACKETED_KEY.fullmatch(key)
+    return (match[1], *re.findall(r"\[([^\[\]]*)\]", match[2])) if match else ()
+
+
+_usual_path = lru_cache(USUAL_KEYS)(_path)
+
+
+def _put(form: dict[str, Any], path: tuple[str, ...], value: str) -> None:
     """Set `form[a][b][c]` as PHP reads `a[b][c]`: the last value of a key wins."""
-    if len(path) > MAX_DEPTH:
-        raise ValueError("brackets too deep")
     for name in path[:-1]:
         if not isinstance(form.get(name), dict):
             form[name] = {}
@@ -242,4 +255,4 @@ def _text(data: Mapping[str, Any], name: str, limit: int = MAX_VALUE_CHARACTERS)
 def _known(data: Mapping[str, Any], name: str) -> str:
     """A value on one line, empty when Kommo left its placeholder unresolved."""
     text = " ".join(_text(data, name).split())
-    return "" if UNRESOLVED_PLACEHOLDER.search(text) else text
+    return "" if "{{" in text and UNRESOLVED_PLACEHOLDER.search(text) else text

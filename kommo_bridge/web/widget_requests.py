@@ -17,7 +17,7 @@ from kommo_bridge.kommo.widget_request import (
     parse_body,
 )
 from kommo_bridge.metrics import Metrics
-from kommo_bridge.web.request_log import tell
+from kommo_bridge.web.request_log import served, tell
 
 READ_BYTES = 16 * 1024
 ACKNOWLEDGEMENT = b'{"status":"ok"}\n'
@@ -39,7 +39,7 @@ def widget_requests(
         result = response.get_json().get("error", "error") if refused else g.result
         metrics.count("kommo_bridge_widget_requests", result)
         if not refused:
-            seconds = time.perf_counter() - g.arrived
+            seconds = time.perf_counter() - served().arrived
             metrics.observe("kommo_bridge_acknowledgement_seconds", seconds)
         return response
 
@@ -54,7 +54,7 @@ def widget_requests(
             host=integration.host,
             extra_hosts=extra_hosts,
             accepted_at=started,
-            request_id=g.request_id,
+            request_id=served().request_id,
         )
         if integration.account_id is None and claims.account_id:
             integrations.bind_account(integration, claims.account_id)
@@ -95,7 +95,7 @@ def _read_body() -> bytes:
         raise RequestEntityTooLarge
     body = bytearray()
     try:
-        while chunk := request.stream.read(READ_BYTES):
+        while len(body) != announced and (chunk := request.stream.read(READ_BYTES)):
             body += chunk
             if len(body) > MAX_BODY_BYTES:
                 raise RequestEntityTooLarge
