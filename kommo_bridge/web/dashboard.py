@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from flask import Flask, Response, current_app, request
 from redis import Redis
 from redis.exceptions import RedisError
-from rq.exceptions import NoSuchJobError
+from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from rq.serializers import JSONSerializer
 
 from kommo_bridge.logs import log_event
@@ -53,10 +53,13 @@ def mount_dashboard(app: Flask, settings: Settings) -> None:
     # Shown as the name of the instance: never the address, which may hold a password.
     app.config["RQ_DASHBOARD_REDIS_URL"] = ("redis://kommo_bridge",)
     app.config["RQ_DASHBOARD_POLL_INTERVAL"] = 2500
+    # No redirect from /rq to /rq/: it would be to http where only the proxy knows of https.
+    app.url_map.strict_slashes = False
     app.register_blueprint(blueprint, url_prefix=PREFIX)
     # Its pages ask for an icon of the application's own, which has no static folder.
     app.add_url_rule(f"{PREFIX}/static/<path:filename>", "static", build_only=True)
     app.register_error_handler(NoSuchJobError, _no_such_job)
+    app.register_error_handler(InvalidJobOperation, _not_failed)
     redis = connect(settings.redis_url, timeout_seconds=TIMEOUT_SECONDS)
     app.before_request_funcs[NAME] = [
         lambda: _ask_for_password(settings),
@@ -124,6 +127,10 @@ def _lend(redis: Redis) -> Response | None:
 
 def _no_such_job(_error: NoSuchJobError) -> Response:
     return error_response(404, "not_found", "There is no such job: it may have expired.")
+
+
+def _not_failed(_error: InvalidJobOperation) -> Response:
+    return error_response(409, "not_failed", "This job is not among the failed ones any more.")
 
 
 def _harmless(response: Response) -> Response:

@@ -192,6 +192,15 @@ def test_a_job_requeued_after_its_fallback_continues_nobody_twice(
     assert ai.answered == 0
 
 
+def test_a_job_requeued_twice_is_told(client: FlaskClient, failed: WidgetRequest) -> None:
+    url = f"/rq/job/{failed.job_id}/requeue"
+
+    first, second = (client.post(url, headers=basic()) for _ in range(2))
+
+    assert first.get_json() == {"status": "OK"}
+    assert (second.status_code, second.get_json()["error"]) == (409, "not_failed")
+
+
 @pytest.mark.usefixtures("work")
 def test_a_job_requeued_after_kommo_refused_sends_the_kept_reply(
     client: FlaskClient,
@@ -212,6 +221,12 @@ def test_a_job_requeued_after_kommo_refused_sends_the_kept_reply(
 
     assert [one.body["data"]["status"] for one in kommo.continuations] == ["success"]
     assert ai.answered == 1
+
+
+def test_without_its_slash_it_asks_for_the_password_where_it_is(client: FlaskClient) -> None:
+    """A redirect would lead to http: the proxy alone knows of https."""
+    assert client.get("/rq").status_code == 401
+    assert client.get("/rq", headers=basic()).status_code == 200
 
 
 def test_an_unknown_job_is_told(client: FlaskClient) -> None:
