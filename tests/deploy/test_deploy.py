@@ -160,7 +160,7 @@ def test_redis_starts_with_our_lines_and_keeps_what_it_took(tmp_path: Path) -> N
             try:
                 wait_for(lambda: _answers(redis))
                 redis.set("kept", redis.get("kept") or b"yes")
-                kept = redis.config_get("maxmemory-policy", "save")
+                kept = {**redis.config_get("maxmemory-policy"), **redis.config_get("save")}
             finally:
                 server.terminate()
                 server.wait(20)
