@@ -44,24 +44,44 @@ return 1
 
 @dataclass(frozen=True)
 class Figure:
-    """A counter with its label, or a histogram of seconds with its upper bounds."""
+    """A counter with its label, or a histogram of seconds with its upper bounds.
+
+    Labels that are `known` are told from the start, as 0: of one that appears with its first event
+    Prometheus sees no increase, so no alert rule would see that event.
+    """
 
     text: str
     label: str = ""
     bounds: tuple[float, ...] = ()
+    known: tuple[str, ...] = ()
 
 
 FIGURES = {
-    "kommo_bridge_widget_requests": Figure("Widget requests by result.", label="result"),
+    "kommo_bridge_widget_requests": Figure(
+        "Widget requests by result.", label="result", known=("queued", "repeated")
+    ),
     "kommo_bridge_acknowledgement_seconds": Figure("From request to our 200.", bounds=FAST),
     "kommo_bridge_queue_wait_seconds": Figure("From the 200 to the first look.", bounds=SLOW),
     "kommo_bridge_ai_seconds": Figure("One question to the AI, answered or not.", bounds=SLOW),
     "kommo_bridge_continue_seconds": Figure("One accepted continue call.", bounds=SLOW),
     "kommo_bridge_answer_seconds": Figure("From the 200 to the continued Salesbot.", bounds=SLOW),
-    "kommo_bridge_answers": Figure("Continued Salesbots by status.", label="status"),
-    "kommo_bridge_failures": Figure("Failed calls and given up answers.", label="kind"),
-    "kommo_bridge_retries": Figure("Waits before another try, by partner.", label="partner"),
-    "kommo_bridge_tokens": Figure("Tokens as the AI counts them."),
+    "kommo_bridge_answers": Figure(
+        "Continued Salesbots by status.",
+        label="status",
+        known=("success", "handoff", "fail", "skip"),
+    ),
+    "kommo_bridge_failures": Figure(
+        "Failed calls and given up answers.",
+        label="kind",
+        known=(
+            *("ai", "ai_final", "deadline", "given_up"),
+            *("kommo_401", "kommo_403", "kommo_429", "kommo_no_answer"),
+        ),
+    ),
+    "kommo_bridge_retries": Figure(
+        "Waits before another try, by partner.", label="partner", known=("ai", "kommo")
+    ),
+    "kommo_bridge_tokens": Figure("Tokens as the AI counts them.", known=("",)),
 }
 
 

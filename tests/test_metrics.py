@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 from conftest import Ask, Salesbot
 from flask.testing import FlaskClient
@@ -19,7 +21,7 @@ from werkzeug.test import TestResponse
 
 from kommo_bridge.app import create_app
 from kommo_bridge.errors import AssistantError
-from kommo_bridge.integrations import Integration
+from kommo_bridge.integrations import Integration, IntegrationStore
 from kommo_bridge.job_queue import JobQueue
 from kommo_bridge.jobs import Parts, answer
 from kommo_bridge.metrics import FIGURES, KEY, Metrics
@@ -222,6 +224,35 @@ def test_what_is_true_now(client: FlaskClient, salesbot: Salesbot, read: Read) -
     assert samples["kommo_bridge_workers"] == samples["kommo_bridge_overdue_answers"] == 0
 
 
+def test_what_alerts_ask_for_is_told_before_it_happens(read: Read) -> None:
+    """Of a counter that appears with its first event Prometheus sees no increase."""
+    samples = read()
+
+    for name in (
+        "kommo_bridge_answers_total success",
+        "kommo_bridge_answers_total fail",
+        "kommo_bridge_failures_total kommo_401",
+        "kommo_bridge_failures_total kommo_403",
+        "kommo_bridge_failures_total kommo_429",
+        "kommo_bridge_tokens_total",
+    ):
+        assert samples[name] == 0
+
+
+def test_a_token_of_a_disabled_integration_concerns_nobody(
+    store: IntegrationStore, acme: Integration, read: Read
+) -> None:
+    """As it is with our own alerts."""
+    name = f"kommo_bridge_access_token_days {acme.integration_id} acme"
+    token = jwt.encode({"exp": time.time() + 86400}, "k" * 64, "HS512")
+    store.save(replace(acme, access_token=token))
+    assert read()[name] == pytest.approx(1, abs=0.01)
+
+    store.save(replace(acme, access_token=token, enabled=False))
+
+    assert name not in read()
+
+
 def test_every_figure_has_its_family(client: FlaskClient) -> None:
     text = page(client).get_data(as_text=True)
 
@@ -256,6 +287,19 @@ def test_the_alert_rules_name_figures_that_there_are(client: FlaskClient) -> Non
 
     assert len(expressions) > 8
     assert [name for name in expressions if name not in known] == []
+
+
+def test_promtool_lets_every_rule_fire() -> None:
+    """Where there is a promtool: a rule may name the right figures and still never fire."""
+    promtool = shutil.which("promtool")
+    cases = ROOT / "tests/deploy/prometheus-alerts.test.yml"
+    rules = (ROOT / "docs/prometheus-alerts.yml").read_text(encoding="utf-8")
+
+    tried = set(re.findall(r"alertname: (\w+)", cases.read_text(encoding="utf-8")))
+
+    assert tried == set(re.findall(r"alert: (\w+)", rules))
+    if promtool:
+        subprocess.run([promtool, "test", "rules", str(cases)], check=True)
 
 
 class TestTheGrafanaDashboard:

@@ -78,7 +78,7 @@ class _Figures(Collector):
                 family = CounterMetricFamily(
                     name, figure.text, labels=[figure.label] if figure.label else []
                 )
-                for label, amount in sorted(mine.items()) or ([("", 0.0)] * (not figure.label)):
+                for label, amount in sorted((dict.fromkeys(figure.known, 0.0) | mine).items()):
                     family.add_metric([label] if figure.label else [], amount)
                 yield family
         yield from self._now()
@@ -111,7 +111,7 @@ class _Figures(Collector):
             labels=["subdomain", "integration"],
         )
         for item in self._store.all():
-            expiry = expiry_of(item.access_token)
+            expiry = expiry_of(item.access_token) if item.enabled else None
             if expiry is not None:
                 days = (expiry - time.time()) / DAY_SECONDS
                 family.add_metric([item.subdomain, item.integration_id], days)
