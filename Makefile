@@ -32,7 +32,7 @@ check: $(VENV)/installed  ## what CI checks beside the tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/installed  ## all benchmarks, about eight minutes: a table and instance/bench.json
+bench: $(VENV)/installed  ## all benchmarks, about seven minutes: a table and instance/bench.json
 	$(BIN)/python bench/run.py
 
 recovery: $(VENV)/installed  ## seconds from kill -9 of a worker to the answer

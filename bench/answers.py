@@ -129,7 +129,7 @@ def _drive(
     wanted = number * (ROUNDS if seconds else 1)
     while (done := len(it.kommo.continuations) - before) < wanted:
         while sent < min(done + number, wanted):
-            queue.enqueue(_request(it, sent))
+            queue.enqueue(made_request(it, sent))
             sent += 1
         if number <= done < 2 * number and processes:
             most = max(most, _pss(processes))
@@ -141,7 +141,7 @@ def _drive(
     return (len(rounds) - 1) / (rounds[-1] - rounds[0]), most
 
 
-def _request(it: Stage, number: int) -> WidgetRequest:
+def made_request(it: Stage, number: int) -> WidgetRequest:
     """Queued straight away, so that the load costs little beside what is measured."""
     account = it.accounts[number % len(it.accounts)]
     now = time.time()

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from statistics import median
 
-from answers import _request
+from answers import made_request
 from redis import Redis
 from report import Figure, table
 from stage import NO_BURSTS, Stage, stage, wait_for_web
@@ -99,7 +99,7 @@ def _by_queue(steps: Sequence[int]) -> list[Figure]:
         costs, made = [], 0
         for wanted in steps:
             for number in range(made, wanted):
-                queue.enqueue(_request(it, number))
+                queue.enqueue(made_request(it, number))
             made = wanted
             costs.append((_acknowledgement(it, wanted), None))
     return _figures("queued jobs", steps, costs)
@@ -171,7 +171,7 @@ def _start(it: Stage) -> None:
 def _multiply(it: Stage, redis: Redis, made: int, wanted: int) -> None:
     """One real conversation, and copies of it under the names of other leads."""
     store = IntegrationStore(it.settings.database_path, it.settings.secret_key)
-    one = replace(_request(it, 0), entity_id=10**8)
+    one = replace(made_request(it, 0), entity_id=10**8)
     memory = Conversations(redis)
     for turn in range(TURNS):
         memory.remember(

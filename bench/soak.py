@@ -19,8 +19,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-import requests
-from stage import Stage, stage
+from stage import Stage, stage, wait_for_web
 
 from kommo_bridge.stand_ins.ai import openai_error
 from kommo_bridge.stand_ins.faults import Drip, Fault, Reset, ResetAfter, Slow, Status
@@ -59,7 +58,7 @@ def main() -> int:
         it.ai.reply = _echo
         for name, role in (("web", "web"), ("worker-1", "worker"), ("worker-2", "worker")):
             it.start(name, role)
-        _wait_until_ready(it)
+        wait_for_web(it.url, workers=2)
         _run(it, tally, random.Random(options.seed), options.minutes * 60)
         return _verdict(it, tally)
 
@@ -200,17 +199,6 @@ def _unanswered(tally: Tally, let_go: list[str], replies: list[tuple[str, dict[s
 
 def _number(word: str) -> int:
     return int(word.split("-")[1])
-
-
-def _wait_until_ready(it: Stage) -> None:
-    for _ in range(300):
-        try:
-            if requests.get(f"{it.url}/readyz", timeout=2).json().get("workers") == 2:
-                return
-        except (requests.RequestException, ValueError):
-            pass
-        time.sleep(0.1)
-    raise SystemExit("the bridge did not start")
 
 
 if __name__ == "__main__":

@@ -17,14 +17,17 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from http import HTTPStatus
 
+from report import Figure, table
 from stage import Stage, stage, wait_for_web
 
 from kommo_bridge.stand_ins.processes import ROOT, procfile_command
 from kommo_bridge.stand_ins.widget_requests import WidgetRequestSent
 
+PART = "upgrade"
 RATE = 20
+PATIENCE_SECONDS = 60
 WEBS = ("web-1", "web-2")
 WORKERS = ("worker-1", "worker-2")
 # systemd hands a socket on as file 3, and says to which process.
@@ -35,18 +38,17 @@ os.execv(sys.argv[1], sys.argv[1:])
 """
 
 
-@dataclass
-class Sent:
-    """What was sent, safe to add to from many threads."""
-
-    all: list[WidgetRequestSent] = field(default_factory=list)
-
-
 def main() -> int:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60)
-    seconds: float = parser.parse_args().seconds
+    figures = measure(parser.parse_args().seconds)
+    print(table(figures))
+    return 1 if any(one.met is False for one in figures) else 0
+
+
+def measure(seconds: float = 60, *, reload: bool = True) -> list[Figure]:
+    """All figures of this part; the reload of one gunicorn may be left out."""
     with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener, stage(8) as it:
         it.ai.delay_seconds = 1.0
         it.environ["PORT"] = str(listener.getsockname()[1])
@@ -55,13 +57,14 @@ def main() -> int:
         for name in WORKERS:
             it.start(name, "worker")
         wait_for_web(it.url, workers=2)
-        sent, over = Sent(), threading.Event()
+        sent: list[WidgetRequestSent] = []
+        over = threading.Event()
         load = threading.Thread(target=_load, args=(it, sent, over))
         load.start()
-        _upgrade(it, listener, seconds)
+        _upgrade(it, listener, seconds / 6, reload=reload)
         over.set()
         load.join()
-        return _verdict(it, sent)
+        return _figures(it, sent)
 
 
 def _start_web(it: Stage, name: str, listener: socket.socket) -> None:
@@ -80,8 +83,7 @@ def _start_web(it: Stage, name: str, listener: socket.socket) -> None:
         )
 
 
-def _upgrade(it: Stage, listener: socket.socket, seconds: float) -> None:
-    pause = seconds / 6
+def _upgrade(it: Stage, listener: socket.socket, pause: float, *, reload: bool) -> None:
     for name in (*WORKERS, *WEBS):
         time.sleep(pause)
         stopped = time.monotonic()
@@ -93,12 +95,13 @@ def _upgrade(it: Stage, listener: socket.socket, seconds: float) -> None:
         else:
             it.start(name, "worker")
     time.sleep(pause)
-    it.processes[WEBS[0]].send_signal(signal.SIGHUP)
-    print("  web-1 reloads", flush=True)
-    time.sleep(pause)
+    if reload:
+        it.processes[WEBS[0]].send_signal(signal.SIGHUP)
+        print("  web-1 reloads", flush=True)
+        time.sleep(pause)
 
 
-def _load(it: Stage, sent: Sent, over: threading.Event) -> None:
+def _load(it: Stage, sent: list[WidgetRequestSent], over: threading.Event) -> None:
     with ThreadPoolExecutor(32) as pool:
         number = 0
         while not over.wait(1 / RATE):
@@ -106,35 +109,38 @@ def _load(it: Stage, sent: Sent, over: threading.Event) -> None:
             pool.submit(_send, it, sent, number)
 
 
-def _send(it: Stage, sent: Sent, number: int) -> None:
+def _send(it: Stage, sent: list[WidgetRequestSent], number: int) -> None:
     account = it.accounts[number % len(it.accounts)]
-    sent.all.append(
-        it.kommo.send_widget_request(it.url, account, f"word {number}", entity_id=number)
-    )
+    sent.append(it.kommo.send_widget_request(it.url, account, f"word {number}", entity_id=number))
 
 
-def _verdict(it: Stage, sent: Sent) -> int:
-    accepted = [one for one in sent.all if one.status == 200]
-    ends_at = time.monotonic() + 60
+def _figures(it: Stage, sent: list[WidgetRequestSent]) -> list[Figure]:
+    accepted = [one for one in sent if one.status == HTTPStatus.OK]
     paths = {one.block.path for one in accepted}
-    while time.monotonic() < ends_at:
-        times = Counter(one.block.path for one in it.kommo.continuations)
-        if paths <= times.keys():
-            break
-        time.sleep(0.2)
-    refused = len(sent.all) - len(accepted)
-    lost = len(paths - times.keys())
-    doubled = sum(count - 1 for count in times.values())
-    longest = max(one.milliseconds for one in accepted)
+    times = _continued(it, paths)
     failed = sum(one.body["data"]["status"] != "success" for one in it.kommo.continuations)
-    rows = (
-        ("requests sent", len(sent.all)), ("not accepted within 2 s", refused), ("lost", lost),
-        ("doubled", doubled), ("answered with a failure", failed),
-        ("longest acknowledgement, ms", round(longest)),
-    )  # fmt: skip
-    for name, value in rows:
-        print(f"{name:32} {value:7}")
-    return 1 if refused or lost or doubled or failed else 0
+    longest = max(one.milliseconds for one in accepted)
+    faults = {
+        "not accepted within 2 s": len(sent) - len(accepted),
+        "lost": len(paths - times.keys()),
+        "doubled": sum(count - 1 for count in times.values()),
+        "answered with a failure": failed,
+    }
+    return [
+        Figure(PART, "requests sent", len(sent), ""),
+        *(Figure(PART, name, count, "", goal="0", met=not count) for name, count in faults.items()),
+        Figure(PART, "longest acknowledgement", longest, "ms"),
+    ]
+
+
+def _continued(it: Stage, paths: set[str]) -> Counter[str]:
+    """How often each Salesbot was continued, once all were or patience has ended."""
+    ends_at = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        times = Counter(one.block.path for one in it.kommo.continuations)
+        if paths <= times.keys() or time.monotonic() > ends_at:
+            return times
+        time.sleep(0.2)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from kommo_bridge.errors import ArchiveError, AssistantError, KommoError
 from kommo_bridge.integrations import Integration
 from kommo_bridge.job_queue import last_widget_version, live_workers, work_queue
 from kommo_bridge.kommo.client import AccountAnswer, KommoClient
-from kommo_bridge.kommo.tokens import expiry_of
+from kommo_bridge.kommo.tokens import days_left
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.limited_http import limited_session
 from kommo_bridge.redis_client import connect
@@ -30,7 +30,6 @@ from kommo_bridge.widget_archive import SHARED_WIDGET, source_version
 
 State = Literal["ok", "warning", "fault"]
 
-DAY_SECONDS = 86400
 EXPIRY_WARNING_DAYS = 14
 SKEW_WARNING_SECONDS = 30
 SKEW_FAULT_SECONDS = 60
@@ -238,12 +237,11 @@ def _token_advice(error: KommoError, integration: Integration) -> str:
 
 
 def _expiry(it: Patient) -> Iterator[Finding]:
-    expires_at = expiry_of(it.integration.access_token)
-    if expires_at is None:
+    days = days_left(it.integration.access_token, time.time())
+    if days is None:
         text = "it does not say when it ends (a long-lived token does)"
         yield Finding("token expiry", "warning", text)
         return
-    days = (expires_at - time.time()) / DAY_SECONDS
     if days <= 0:
         yield Finding("token expiry", "fault", f"ended {-days:.0f} days ago: make a new one")
     elif days < EXPIRY_WARNING_DAYS:

@@ -234,7 +234,7 @@ class IntegrationStore:
 
     def count(self) -> int:
         """How many integrations there are; fails when the store cannot be read."""
-        return int(self._db.conn.execute(f"select count(*) from {TABLE}").fetchone()[0])  # noqa: S608
+        return _count(self._db.conn)
 
     def backup(self, target: Path) -> int:
         """Copy the database as it is now, however much it is read and written; returns how many.
@@ -246,7 +246,7 @@ class IntegrationStore:
             target.touch(mode=0o600, exist_ok=False)
             with closing(sqlite3.connect(target)) as copy:
                 self._db.conn.backup(copy)
-                return int(copy.execute(f"select count(*) from {TABLE}").fetchone()[0])  # noqa: S608
+                return _count(copy)
         except FileExistsError:
             raise IntegrationError(f"{target} exists already: name a new file.") from None
         except (OSError, sqlite3.Error) as error:
@@ -536,6 +536,10 @@ def _boolean(name: str, value: Any) -> bool:
     if str(value).lower() not in known:
         raise IntegrationError(f"{name} must be true or false")
     return known[str(value).lower()]
+
+
+def _count(connection: sqlite3.Connection) -> int:
+    return int(connection.execute(f"select count(*) from {TABLE}").fetchone()[0])  # noqa: S608
 
 
 def _cipher(secret_key: str) -> Fernet:

@@ -9,7 +9,6 @@ integration in when one has ended.
 
 import json
 import time
-from datetime import UTC, datetime
 from typing import Any
 
 from redis import Redis
@@ -20,6 +19,7 @@ from rq.job import Job
 from rq.job import Retry as RetryPolicy
 from rq.rate_limit import RateLimitRegistry
 from rq.serializers import JSONSerializer
+from rq.utils import now, utcformat
 from rq.worker_registration import WORKERS_BY_QUEUE_KEY, get_keys
 
 from kommo_bridge.answers import OPEN_KEY, kept_seconds, record_key, request_text
@@ -150,8 +150,7 @@ class JobQueue:
         ]
 
     def _args(self, request: WidgetRequest, name: str, job_id: str) -> list[Any]:
-        # As RQ writes it, whose strftime takes ten times as long.
-        moment = f"{datetime.now(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+        moment = utcformat(now())
         return [
             job_id,
             request_text(request),

@@ -6,7 +6,6 @@ and no acknowledgement ever waits for it.
 
 import json
 import logging
-import math
 import sqlite3
 import threading
 import time
@@ -20,7 +19,7 @@ from kommo_bridge.errors import IntegrationError, SettingsError
 from kommo_bridge.incidents import ANSWERS_FAIL, Incidents, integration_name
 from kommo_bridge.integrations import IntegrationStore
 from kommo_bridge.job_queue import oldest_queued_seconds, work_queue
-from kommo_bridge.kommo.tokens import expiry_of
+from kommo_bridge.kommo.tokens import days_left
 from kommo_bridge.logs import log_event, told_error
 from kommo_bridge.redis_client import PREFIX
 
@@ -31,7 +30,6 @@ EVERY_SECONDS = 10.0
 LOOK_LIVES_SECONDS = 120
 FAILS_IN_A_ROW = 3
 OLD_JOB_SECONDS = 60.0
-DAY_SECONDS = 86400
 EXPIRY_STEPS_DAYS = (14, 3, 0)
 TOKENS_EVERY_SECONDS = 600
 
@@ -107,12 +105,11 @@ class Watch:
             return None
         found: dict[str, str] = {}
         for item in integrations:
-            expiry = expiry_of(item.access_token) if item.enabled else None
-            days = (expiry - now) / DAY_SECONDS if expiry is not None else math.inf
-            steps = [step for step in EXPIRY_STEPS_DAYS if days < step]
-            if steps:
+            days = days_left(item.access_token, now) if item.enabled else None
+            if days is not None and days < max(EXPIRY_STEPS_DAYS):
+                step = min(step for step in EXPIRY_STEPS_DAYS if days < step)
                 name = integration_name(item)
-                found[f"{name} {min(steps)}"] = f"{name} {_in_days(days)}"
+                found[f"{name} {step}"] = f"{name} {_in_days(days)}"
         self._redis.set(TOKENS_KEY, json.dumps(found), ex=TOKENS_EVERY_SECONDS)
         return found
 

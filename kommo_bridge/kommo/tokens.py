@@ -29,6 +29,7 @@ OPTIONS: jwt.types.Options = {
     "verify_jti": False,
 }
 LEEWAY_SECONDS = 60
+DAY_SECONDS = 86400
 MAX_TOKEN_CHARACTERS = 8192
 MAX_ID = 2**63 - 1
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,255}")
@@ -83,13 +84,13 @@ def verify_bot_token(token: object, secrets_for: SecretsFor) -> BotClaims:
     return claims
 
 
-def expiry_of(access_token: str) -> float | None:
-    """When a long-lived access token ends, by its own word; None when it does not say.
+def days_left(access_token: str, now: float) -> float | None:
+    """Days until a long-lived access token ends, by its own word; None when it does not say.
 
     https://developers.kommo.com/docs/long-lived-token: it is a JWT that only Kommo can verify.
     """
     try:
-        return _moment(_decode_unverified(access_token), "exp")
+        return (_moment(_decode_unverified(access_token), "exp") - now) / DAY_SECONDS
     except InvalidToken:
         return None
 

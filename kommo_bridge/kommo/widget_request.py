@@ -23,7 +23,7 @@ MAX_BODY_BYTES = 64 * 1024
 MAX_FORM_FIELDS = 200
 MAX_DEPTH = 5
 # Kommo sends the same few keys in every form.
-USUAL_KEYS, USUAL_KEY_CHARACTERS = 64, 40
+USUAL_KEYS = 64
 MAX_RETURN_URL_CHARACTERS = 2048
 MAX_MESSAGE_CHARACTERS = 32_000
 MAX_VALUE_CHARACTERS = 2_000
@@ -210,7 +210,7 @@ def _parse_form(text: str) -> dict[str, Any]:
     pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_FORM_FIELDS)
     form: dict[str, Any] = {}
     for key, value in pairs:
-        path = _usual_path(key) if len(key) <= USUAL_KEY_CHARACTERS else _path(key)
+        path = _path(key)
         if len(path) > MAX_DEPTH:
             raise ValueError("brackets too deep")
         if path:
@@ -218,13 +218,11 @@ def _parse_form(text: str) -> dict[str, Any]:
     return form
 
 
+@lru_cache(USUAL_KEYS)
 def _path(key: str) -> tuple[str, ...]:
     """`a[b][c]` as its parts; none when it is no such key."""
     match = BRACKETED_KEY.fullmatch(key)
     return (match[1], *re.findall(r"\[([^\[\]]*)\]", match[2])) if match else ()
-
-
-_usual_path = lru_cache(USUAL_KEYS)(_path)
 
 
 def _put(form: dict[str, Any], path: tuple[str, ...], value: str) -> None:
@@ -255,4 +253,4 @@ def _text(data: Mapping[str, Any], name: str, limit: int = MAX_VALUE_CHARACTERS)
 def _known(data: Mapping[str, Any], name: str) -> str:
     """A value on one line, empty when Kommo left its placeholder unresolved."""
     text = " ".join(_text(data, name).split())
-    return "" if "{{" in text and UNRESOLVED_PLACEHOLDER.search(text) else text
+    return "" if UNRESOLVED_PLACEHOLDER.search(text) else text

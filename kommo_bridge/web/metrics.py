@@ -22,13 +22,12 @@ from kommo_bridge.answers import OPEN_KEY
 from kommo_bridge.errors import SettingsError
 from kommo_bridge.integrations import IntegrationStore
 from kommo_bridge.job_queue import live_workers, oldest_queued_seconds, work_queue
-from kommo_bridge.kommo.tokens import expiry_of
+from kommo_bridge.kommo.tokens import days_left
 from kommo_bridge.logs import log_event, told_error
 from kommo_bridge.metrics import FIGURES, Metrics
 from kommo_bridge.web.errors import error_response
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-DAY_SECONDS = 86400
 
 logger = logging.getLogger(__name__)
 
@@ -111,9 +110,8 @@ class _Figures(Collector):
             labels=["subdomain", "integration"],
         )
         for item in self._store.all():
-            expiry = expiry_of(item.access_token) if item.enabled else None
-            if expiry is not None:
-                days = (expiry - time.time()) / DAY_SECONDS
+            days = days_left(item.access_token, time.time()) if item.enabled else None
+            if days is not None:
                 family.add_metric([item.subdomain, item.integration_id], days)
         return family
 
