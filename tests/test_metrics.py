@@ -289,6 +289,18 @@ def test_the_alert_rules_name_figures_that_there_are(client: FlaskClient) -> Non
     assert [name for name in expressions if name not in known] == []
 
 
+def test_what_the_rules_wait_for_is_told_before_it_happens(client: FlaskClient) -> None:
+    """Prometheus sees no increase in a series that begins with its first event."""
+    text = page(client).get_data(as_text=True)
+    rules = (ROOT / "docs/prometheus-alerts.yml").read_text(encoding="utf-8")
+
+    waited_for = re.findall(r'(kommo_bridge_\w+)\{(\w+="\w+")\}', rules)
+
+    assert len(waited_for) >= 5
+    for name, label in waited_for:
+        assert f"{name}{{{label}}} 0.0" in text.splitlines()
+
+
 def test_promtool_lets_every_rule_fire() -> None:
     """Where there is a promtool: a rule may name the right figures and still never fire."""
     promtool = shutil.which("promtool")

@@ -46,3 +46,13 @@ def test_a_part_runs_and_tells_its_figures(
     assert all(math.isfinite(one.value) and one.part == part for one in figures)
     lines = load("report").table(figures).splitlines()
     assert len(lines) == len(figures) + 1
+
+
+def test_an_upgrade_refuses_loses_and_doubles_nothing(load: Callable[[str], Any]) -> None:
+    """The order of docs/deploy.md: each process gets SIGTERM under load and is started anew."""
+    figures = load("upgrade").measure(seconds=9, reload=False)
+
+    sent = next(one.value for one in figures if one.name == "requests sent")
+    assert sent > 50
+    assert [one for one in figures if one.met is False] == []
+    assert sum(one.met is True for one in figures) == 4

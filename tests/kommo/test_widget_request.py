@@ -1,6 +1,7 @@
 """The widget request: three body shapes, one rule for the return URL, and refusals only."""
 
 import json
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -265,6 +266,15 @@ def test_a_job_carries_the_request_there_and_back() -> None:
     payload = json.loads(json.dumps(request.to_job()))
 
     assert WidgetRequest.from_job({**payload, "of_a_newer_version": 1}) == request
+
+
+def test_the_job_id_is_the_same_in_every_version() -> None:
+    """A repeat may arrive after an upgrade: then it must still be known as one."""
+    url = "https://acme.kommo.com/api/v4/salesbot/321/continue/123?key=1"
+
+    job_id = replace(build({"message": "x"}), return_url=url).job_id
+
+    assert job_id == "wr-fcfe30dae5f83c652e2c2c7f0962e8cdd0a2aac1"
 
 
 def test_repeats_share_a_job_id_and_others_do_not() -> None:

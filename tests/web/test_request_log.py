@@ -9,6 +9,7 @@ from flask.testing import FlaskClient
 
 from kommo_bridge.app import create_app
 from kommo_bridge.integrations import Integration
+from kommo_bridge.logs import TextFormatter
 from kommo_bridge.settings import Settings
 from kommo_bridge.stand_ins.account import Account
 from kommo_bridge.stand_ins.kommo import StandInKommo
@@ -93,6 +94,47 @@ def test_the_id_of_a_proxy_is_taken_when_it_is_one(
 
     assert (answer.headers["X-Request-ID"] == given) == taken
     assert len(answer.headers["X-Request-ID"]) >= 16
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/nowhere", 404),
+        ("GET", WIDGET_REQUEST_PATH, 405),
+        ("POST", WIDGET_REQUEST_PATH, 401),
+    ],
+)
+def test_a_refusal_carries_its_id_too(
+    client: FlaskClient, caplog: pytest.LogCaptureFixture, method: str, path: str, status: int
+) -> None:
+    answer = client.open(path, method=method, headers={"X-Request-ID": "id-of-the-proxy"})
+
+    assert answer.status_code == status
+    assert answer.headers["X-Request-ID"] == "id-of-the-proxy"
+    assert [line["status"] for line in served(caplog)] == [status]
+
+
+def test_an_error_nobody_foresaw_has_its_line_and_the_next_request_its_own_id(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "kommo_bridge")
+    app = create_app(settings)
+
+    @app.get("/falls")
+    def falls() -> str:
+        raise RuntimeError
+
+    client = app.test_client()
+    first = client.get("/falls")
+    second = client.get("/nowhere")
+
+    assert (first.status_code, second.status_code) == (500, 404)
+    assert [(line["route"], line["status"]) for line in served(caplog)] == [
+        ("/falls", 500),
+        ("unknown", 404),
+    ]
+    assert first.headers["X-Request-ID"] != second.headers["X-Request-ID"]
+    assert TextFormatter().format(caplog.records[-1]).count("request=") == 0, "it is over"
 
 
 def test_one_id_leads_from_the_request_to_the_continue_call(
