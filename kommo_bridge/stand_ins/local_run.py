@@ -6,6 +6,7 @@ own, with its data in `instance/`, when `REDIS_URL` is not set.
 
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -25,7 +26,7 @@ REDIS_PORT = 6379
 
 
 def main() -> int:
-    """Run until Ctrl-C; returns honcho's exit status."""
+    """Run until Ctrl-C, SIGTERM or the end of the terminal; returns honcho's exit status."""
     _make_env_file(Path(".env"), Path(".env.example"))
     for name, value in dotenv_values(".env").items():
         if value and not os.environ.get(name):
@@ -92,12 +93,12 @@ def _honcho(port: str, settings: dict[str, str]) -> int:
     print(f"kommo_bridge on http://localhost:{port} (Ctrl-C stops it)", flush=True)
     print(f"Redis on {settings['REDIS_URL']}", flush=True)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    process = subprocess.Popen(command, env=environ | {"PATH": path})
-    while True:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            continue  # honcho got it too and stops both
+    # In a session of its own, so that it hears of an end from here alone: a closed terminal would
+    # end honcho, but neither web nor worker.
+    process = subprocess.Popen(command, env=environ | {"PATH": path}, start_new_session=True)
+    for ended in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ended, lambda *_: process.terminate())
+    return process.wait()
 
 
 if __name__ == "__main__":
