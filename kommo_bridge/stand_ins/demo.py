@@ -21,7 +21,7 @@ from kommo_bridge.stand_ins.ai import StandInAI
 from kommo_bridge.stand_ins.faults import Status
 from kommo_bridge.stand_ins.kommo import StandInKommo
 from kommo_bridge.stand_ins.local_redis import local_redis
-from kommo_bridge.stand_ins.processes import ROOT, run_bridge
+from kommo_bridge.stand_ins.processes import ROOT, end_tidily, run_bridge
 from kommo_bridge.stand_ins.redis_server import free_port
 from kommo_bridge.stand_ins.salesbot import Conversation, SalesbotRun
 from kommo_bridge.stand_ins.widget_script import widget_flow
@@ -199,4 +199,5 @@ def _ai_name(ai: StandInAI | None) -> str:
 
 
 if __name__ == "__main__":
+    end_tidily()
     sys.exit(main())

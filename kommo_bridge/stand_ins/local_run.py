@@ -6,7 +6,6 @@ own, with its data in `instance/`, when `REDIS_URL` is not set.
 
 import os
 import secrets
-import signal
 import socket
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from dotenv import dotenv_values
 from kommo_bridge.errors import SettingsError
 from kommo_bridge.settings import Settings
 from kommo_bridge.stand_ins.local_redis import local_redis
+from kommo_bridge.stand_ins.processes import end_tidily
 from kommo_bridge.stand_ins.redis_server import RedisServerError
 
 # honcho kills what has not stopped after 5 s.
@@ -27,6 +27,7 @@ REDIS_PORT = 6379
 
 def main() -> int:
     """Run until Ctrl-C, SIGTERM or the end of the terminal; returns honcho's exit status."""
+    end_tidily()
     _make_env_file(Path(".env"), Path(".env.example"))
     for name, value in dotenv_values(".env").items():
         if value and not os.environ.get(name):
@@ -96,9 +97,11 @@ def _honcho(port: str, settings: dict[str, str]) -> int:
     # In a session of its own, so that it hears of an end from here alone: a closed terminal would
     # end honcho, but neither web nor worker.
     process = subprocess.Popen(command, env=environ | {"PATH": path}, start_new_session=True)
-    for ended in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ended, lambda *_: process.terminate())
-    return process.wait()
+    try:
+        return process.wait()
+    finally:
+        process.terminate()
+        process.wait()
 
 
 if __name__ == "__main__":

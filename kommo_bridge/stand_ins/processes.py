@@ -1,6 +1,7 @@
 """The Procfile's processes, started on this machine for the demo, the tests and the benchmarks."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -16,6 +17,16 @@ from kommo_bridge.stand_ins.redis_server import free_port
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 30.0
 STOP_SECONDS = 40.0
+
+
+def end_tidily() -> None:
+    """Let SIGTERM and a closed terminal end this process as Ctrl-C does: with all it started.
+
+    What is ignored, as `nohup` has it, stays ignored.
+    """
+    for ended in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(ended) is not signal.SIG_IGN:
+            signal.signal(ended, lambda number, _frame: sys.exit(128 + number))
 
 
 def process_environ(settings: Settings) -> dict[str, str]:
