@@ -14,7 +14,7 @@ $(VENV)/installed: requirements.txt requirements-dev.txt
 	@touch $@
 
 demo: $(VENV)/installed  ## a customer's conversation, played through the real way
-	@$(BIN)/python -m kommo_bridge.stand_ins.demo
+	@$(BIN)/python -m local.demo
 
 test: $(VENV)/installed  ## all tests; those in a browser only where Chromium is installed, or in CI
 	@if command -v chromedriver >/dev/null || [ -n "$$CI" ]; then \
@@ -25,7 +25,7 @@ test: $(VENV)/installed  ## all tests; those in a browser only where Chromium is
 	fi
 
 run: $(VENV)/installed  ## web and worker of the Procfile, for real use
-	@$(BIN)/python -m kommo_bridge.stand_ins.local_run
+	@$(BIN)/python -m local.run
 
 check: $(VENV)/installed  ## what CI checks beside the tests
 	$(BIN)/ruff check .

@@ -20,10 +20,10 @@ from redis import Redis
 from report import Figure, table
 from stage import Stage, stage, wait_for_web
 
-from kommo_bridge.stand_ins.account import Account
-from kommo_bridge.stand_ins.processes import procfile_command
-from kommo_bridge.stand_ins.redis_server import free_port
-from kommo_bridge.stand_ins.widget_requests import WIDGET_REQUEST_PATH, encode_widget_request
+from local.partners.kommo.account import Account
+from local.partners.kommo.widget_requests import WIDGET_REQUEST_PATH, encode_widget_request
+from local.processes import procfile_command
+from local.redis_server import free_port
 
 PART = "acknowledgement"
 CONNECTIONS = (1, 8, 32)

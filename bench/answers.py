@@ -23,7 +23,7 @@ from stage import Stage, stage, wait_for_web
 from kommo_bridge.job_queue import JobQueue
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.redis_client import connect
-from kommo_bridge.stand_ins.processes import ROOT
+from local.processes import ROOT
 
 PART = "answers"
 SHARE_ANSWERS = 100

@@ -21,9 +21,9 @@ from dataclasses import dataclass, field
 
 from stage import Stage, stage, wait_for_web
 
-from kommo_bridge.stand_ins.ai import openai_error
-from kommo_bridge.stand_ins.faults import Drip, Fault, Reset, ResetAfter, Slow, Status
-from kommo_bridge.stand_ins.widget_requests import WidgetRequestSent
+from local.partners.ai import openai_error
+from local.partners.http.faults import Drip, Fault, Reset, ResetAfter, Slow, Status
+from local.partners.kommo.widget_requests import WidgetRequestSent
 
 SECONDS_BETWEEN_REQUESTS = 0.15
 LEADS = 60

@@ -17,11 +17,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from kommo_bridge.integrations import Integration, IntegrationStore
 from kommo_bridge.settings import RateLimit, Settings
-from kommo_bridge.stand_ins.account import Account
-from kommo_bridge.stand_ins.ai import StandInAI
-from kommo_bridge.stand_ins.kommo import StandInKommo
-from kommo_bridge.stand_ins.processes import ROOT, process_environ, procfile_command
-from kommo_bridge.stand_ins.redis_server import RedisServer
+from local.partners.ai import StandInAI
+from local.partners.kommo.account import Account
+from local.partners.kommo.server import StandInKommo
+from local.processes import ROOT, process_environ, procfile_command
+from local.redis_server import RedisServer
 
 # What is measured is the bridge, not its listening for more of a customer's messages.
 MOST = 100_000_000

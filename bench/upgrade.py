@@ -22,8 +22,8 @@ from http import HTTPStatus
 from report import Figure, table
 from stage import Stage, stage, wait_for_web
 
-from kommo_bridge.stand_ins.processes import ROOT, procfile_command
-from kommo_bridge.stand_ins.widget_requests import WidgetRequestSent
+from local.partners.kommo.widget_requests import WidgetRequestSent
+from local.processes import ROOT, procfile_command
 
 PART = "upgrade"
 RATE = 20

@@ -18,12 +18,12 @@ from kommo_bridge.integrations import Integration, IntegrationStore
 from kommo_bridge.jobs import Parts, build_parts
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.settings import Settings
-from kommo_bridge.stand_ins.account import Account, sign_bot_token
-from kommo_bridge.stand_ins.ai import StandInAI
-from kommo_bridge.stand_ins.kommo import StandInKommo
-from kommo_bridge.stand_ins.processes import ROOT, process_environ, run_bridge
-from kommo_bridge.stand_ins.redis_server import RedisServer
-from kommo_bridge.stand_ins.widget_requests import Encoding, encode_widget_request
+from local.partners.ai import StandInAI
+from local.partners.kommo.account import Account, sign_bot_token
+from local.partners.kommo.server import StandInKommo
+from local.partners.kommo.widget_requests import Encoding, encode_widget_request
+from local.processes import ROOT, process_environ, run_bridge
+from local.redis_server import RedisServer
 
 # The normal run tries the same examples each time; `make fuzz` sets FUZZ_EXAMPLES, which tries as
 # many new ones: pytest -m hypothesis.

@@ -19,9 +19,10 @@ from kommo_bridge.incidents import Incidents, integration_name
 from kommo_bridge.integrations import Integration, IntegrationStore
 from kommo_bridge.jobs import Parts, answer
 from kommo_bridge.settings import Settings
-from kommo_bridge.stand_ins.ai import StandInAI, openai_error
-from kommo_bridge.stand_ins.exchange import Answer, Request, read_json
-from kommo_bridge.stand_ins.faults import (
+from kommo_bridge.watch import LOOK_KEY, TOKENS_KEY, Watch
+from local.partners.ai import StandInAI, openai_error
+from local.partners.http.exchange import Answer, Request, read_json
+from local.partners.http.faults import (
     Drip,
     Fault,
     Hang,
@@ -31,11 +32,10 @@ from kommo_bridge.stand_ins.faults import (
     ResetAfter,
     Status,
 )
-from kommo_bridge.stand_ins.kommo import StandInKommo
-from kommo_bridge.stand_ins.local_server import LocalServer
-from kommo_bridge.stand_ins.processes import process_environ, run_bridge
-from kommo_bridge.stand_ins.widget_requests import WIDGET_REQUEST_PATH
-from kommo_bridge.watch import LOOK_KEY, TOKENS_KEY, Watch
+from local.partners.http.local_server import LocalServer
+from local.partners.kommo.server import StandInKommo
+from local.partners.kommo.widget_requests import WIDGET_REQUEST_PATH
+from local.processes import process_environ, run_bridge
 
 DAY = 24 * HOUR
 SECRET_PATH = "/services/T0/secret-of-the-webhook"

@@ -13,9 +13,9 @@ from kommo_bridge.assistant import Assistant, Reply
 from kommo_bridge.errors import AssistantError
 from kommo_bridge.integrations import Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest
-from kommo_bridge.stand_ins.ai import StandInAI, openai_error
-from kommo_bridge.stand_ins.faults import Drip, Fault, Garbage, Hang, Huge, Packed, Reset, Status
-from kommo_bridge.stand_ins.redis_server import free_port
+from local.partners.ai import StandInAI, openai_error
+from local.partners.http.faults import Drip, Fault, Garbage, Hang, Huge, Packed, Reset, Status
+from local.redis_server import free_port
 
 ACME = Integration("id", "acme", secret_key="s", instructions="We sell lighthouses.")
 REQUEST = WidgetRequest(

@@ -15,11 +15,11 @@ from conftest import Salesbot, wait_for
 
 from kommo_bridge.integrations import Integration
 from kommo_bridge.settings import Settings
-from kommo_bridge.stand_ins.ai import StandInAI, openai_error
-from kommo_bridge.stand_ins.exchange import Answer, Request
-from kommo_bridge.stand_ins.kommo import StandInKommo
-from kommo_bridge.stand_ins.local_server import LocalServer
-from kommo_bridge.stand_ins.processes import ROOT, process_environ, run_bridge
+from local.partners.ai import StandInAI, openai_error
+from local.partners.http.exchange import Answer, Request
+from local.partners.http.local_server import LocalServer
+from local.partners.kommo.server import StandInKommo
+from local.processes import ROOT, process_environ, run_bridge
 
 WORDS = "my card number is 4000 0000"
 

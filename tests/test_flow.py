@@ -14,13 +14,13 @@ from redis import Redis
 
 from kommo_bridge.integrations import Integration
 from kommo_bridge.job_queue import last_widget_version
-from kommo_bridge.stand_ins.account import Account
-from kommo_bridge.stand_ins.ai import StandInAI
-from kommo_bridge.stand_ins.kommo import StandInKommo
-from kommo_bridge.stand_ins.processes import ROOT
-from kommo_bridge.stand_ins.salesbot import run_salesbot
-from kommo_bridge.stand_ins.widget_script import widget_flow
 from kommo_bridge.widget_archive import SHARED_WIDGET, source_version
+from local.partners.ai import StandInAI
+from local.partners.kommo.account import Account
+from local.partners.kommo.server import StandInKommo
+from local.partners.salesbot.salesbot import run_salesbot
+from local.partners.salesbot.widget_script import widget_flow
+from local.processes import ROOT
 
 MESSAGE = "Do you deliver to the lighthouse on Sundays?"
 

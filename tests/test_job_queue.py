@@ -25,10 +25,10 @@ from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.metrics import KEY as METRICS_KEY
 from kommo_bridge.redis_client import connect
 from kommo_bridge.settings import RateLimit, Settings
-from kommo_bridge.stand_ins.account import Account
-from kommo_bridge.stand_ins.ai import StandInAI, openai_error
-from kommo_bridge.stand_ins.kommo import StandInKommo
-from kommo_bridge.stand_ins.redis_server import RedisServer
+from local.partners.ai import StandInAI, openai_error
+from local.partners.kommo.account import Account
+from local.partners.kommo.server import StandInKommo
+from local.redis_server import RedisServer
 
 ROOT = Path(__file__).parents[1]
 MANY = 30

@@ -19,11 +19,11 @@ from kommo_bridge.job_queue import JobQueue, work_queue
 from kommo_bridge.jobs import Parts, answer, build_parts, sweep
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.settings import Settings
-from kommo_bridge.stand_ins.account import Account
-from kommo_bridge.stand_ins.ai import StandInAI, openai_error
-from kommo_bridge.stand_ins.exchange import Request
-from kommo_bridge.stand_ins.faults import Hang, Redirect, Reset, ResetAfter, Slow, Status
-from kommo_bridge.stand_ins.kommo import StandInKommo
+from local.partners.ai import StandInAI, openai_error
+from local.partners.http.exchange import Request
+from local.partners.http.faults import Hang, Redirect, Reset, ResetAfter, Slow, Status
+from local.partners.kommo.account import Account
+from local.partners.kommo.server import StandInKommo
 
 
 def with_settings(parts: Parts, **changes: Any) -> Parts:

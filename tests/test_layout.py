@@ -63,11 +63,7 @@ HOUSES = {
     "dotenv": set(),
     "pytest": set(),
 }
-FILES = [
-    path
-    for path in sorted(PACKAGE.rglob("*.py"))
-    if "stand_ins" not in path.parts and path != PACKAGE / "__init__.py"
-]
+FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if path != PACKAGE / "__init__.py"]
 
 
 def place(path: Path) -> str:

@@ -27,10 +27,10 @@ from kommo_bridge.jobs import Parts, answer
 from kommo_bridge.metrics import FIGURES, KEY, Metrics
 from kommo_bridge.redis_client import connect
 from kommo_bridge.settings import Settings
-from kommo_bridge.stand_ins.ai import StandInAI, openai_error
-from kommo_bridge.stand_ins.processes import ROOT, process_environ
-from kommo_bridge.stand_ins.redis_server import RedisServer
-from kommo_bridge.stand_ins.widget_requests import WIDGET_REQUEST_PATH
+from local.partners.ai import StandInAI, openai_error
+from local.partners.kommo.widget_requests import WIDGET_REQUEST_PATH
+from local.processes import ROOT, process_environ
+from local.redis_server import RedisServer
 
 TOKEN = "metrics-token-for-this-test"
 Read = Callable[[], dict[str, float]]

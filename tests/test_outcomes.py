@@ -19,11 +19,11 @@ from kommo_bridge.jobs import Parts, answer, sweep
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.sentences import HANDOFF_TEXT, NO_TEXT_TEXT, TRANSLATIONS
 from kommo_bridge.settings import Settings
-from kommo_bridge.stand_ins.account import Account
-from kommo_bridge.stand_ins.ai import StandInAI, hand_over_call, openai_error
-from kommo_bridge.stand_ins.faults import Reset, ResetAfter, Status
-from kommo_bridge.stand_ins.kommo import StandInKommo
 from kommo_bridge.turns import MAX_QUESTION_CHARACTERS
+from local.partners.ai import StandInAI, hand_over_call, openai_error
+from local.partners.http.faults import Reset, ResetAfter, Status
+from local.partners.kommo.account import Account
+from local.partners.kommo.server import StandInKommo
 
 BURST_SECONDS = 0.3
 

@@ -17,7 +17,7 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from kommo_bridge.redis_client import connect
-from kommo_bridge.stand_ins.redis_server import RedisServer
+from local.redis_server import RedisServer
 
 
 @pytest.fixture(scope="module")

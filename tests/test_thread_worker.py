@@ -21,9 +21,9 @@ from rq.timeouts import BaseDeathPenalty, JobTimeoutException
 from rq.worker import BaseWorker
 
 from kommo_bridge.job_queue import live_workers, work_queue
-from kommo_bridge.stand_ins.redis_server import RedisServer
 from kommo_bridge.thread_worker import ThreadWorker
 from kommo_bridge.ticked_timeout import TickedDeathPenalty
+from local.redis_server import RedisServer
 
 HERE = Path(__file__).parent
 JOBS = """

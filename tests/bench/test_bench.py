@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kommo_bridge.stand_ins.processes import ROOT
+from local.processes import ROOT
 
 SMALL: dict[str, dict[str, Any]] = {
     "acknowledgement": {"seconds": 0.3, "rounds": 1},

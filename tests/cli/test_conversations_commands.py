@@ -14,8 +14,8 @@ from kommo_bridge.conversations import conversation_name
 from kommo_bridge.integrations import Integration
 from kommo_bridge.jobs import Parts, answer
 from kommo_bridge.settings import Settings
-from kommo_bridge.stand_ins.ai import StandInAI, hand_over_call, openai_error
-from kommo_bridge.stand_ins.kommo import StandInKommo
+from local.partners.ai import StandInAI, hand_over_call, openai_error
+from local.partners.kommo.server import StandInKommo
 
 
 @pytest.fixture

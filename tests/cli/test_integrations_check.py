@@ -16,12 +16,12 @@ from kommo_bridge.doctor import SKEW_WARNING_SECONDS, Finding, examine
 from kommo_bridge.integrations import Integration, IntegrationStore
 from kommo_bridge.job_queue import WIDGET_VERSIONS_KEY
 from kommo_bridge.settings import Settings
-from kommo_bridge.stand_ins.account import Account
-from kommo_bridge.stand_ins.ai import StandInAI, openai_error
-from kommo_bridge.stand_ins.faults import Drip, Reset, Slow, Status
-from kommo_bridge.stand_ins.kommo import StandInKommo
-from kommo_bridge.stand_ins.processes import ROOT
 from kommo_bridge.widget_archive import source_version
+from local.partners.ai import StandInAI, openai_error
+from local.partners.http.faults import Drip, Reset, Slow, Status
+from local.partners.kommo.account import Account
+from local.partners.kommo.server import StandInKommo
+from local.processes import ROOT
 
 DAY = 86400
 

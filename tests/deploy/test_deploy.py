@@ -19,10 +19,10 @@ from redis import Redis
 from kommo_bridge.app import create_app
 from kommo_bridge.integrations import Integration, IntegrationStore
 from kommo_bridge.settings import Settings
-from kommo_bridge.stand_ins.account import Account
-from kommo_bridge.stand_ins.kommo import StandInKommo
-from kommo_bridge.stand_ins.processes import ROOT, process_environ, procfile_command
-from kommo_bridge.stand_ins.redis_server import find_redis_server, free_port
+from local.partners.kommo.account import Account
+from local.partners.kommo.server import StandInKommo
+from local.processes import ROOT, process_environ, procfile_command
+from local.redis_server import find_redis_server, free_port
 
 UNITS = sorted((ROOT / "deploy").glob("*.service"))
 INSTALLED = "/opt/kommo_bridge/"

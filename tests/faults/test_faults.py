@@ -19,13 +19,13 @@ from kommo_bridge.integrations import Integration, IntegrationStore
 from kommo_bridge.job_queue import CRASH_RETRIES, JobQueue, work_queue
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.settings import Settings
-from kommo_bridge.stand_ins.account import Account
-from kommo_bridge.stand_ins.ai import StandInAI, hand_over_call, openai_error
-from kommo_bridge.stand_ins.faults import Hang, Status
-from kommo_bridge.stand_ins.kommo import Continuation, StandInKommo
-from kommo_bridge.stand_ins.processes import process_environ, run_bridge
-from kommo_bridge.stand_ins.redis_server import RedisServer
-from kommo_bridge.stand_ins.widget_requests import WaitingBlock
+from local.partners.ai import StandInAI, hand_over_call, openai_error
+from local.partners.http.faults import Hang, Status
+from local.partners.kommo.account import Account
+from local.partners.kommo.server import Continuation, StandInKommo
+from local.partners.kommo.widget_requests import WaitingBlock
+from local.processes import process_environ, run_bridge
+from local.redis_server import RedisServer
 
 Process = subprocess.Popen[bytes]
 

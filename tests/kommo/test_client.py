@@ -12,8 +12,7 @@ from kommo_bridge.errors import KommoError
 from kommo_bridge.kommo.client import KommoClient
 from kommo_bridge.kommo.continuation import continuation
 from kommo_bridge.logs import set_up_logging
-from kommo_bridge.stand_ins.account import Account
-from kommo_bridge.stand_ins.faults import (
+from local.partners.http.faults import (
     Drip,
     Fault,
     Garbage,
@@ -26,8 +25,9 @@ from kommo_bridge.stand_ins.faults import (
     ResetAfter,
     Status,
 )
-from kommo_bridge.stand_ins.kommo import StandInKommo
-from kommo_bridge.stand_ins.redis_server import free_port
+from local.partners.kommo.account import Account
+from local.partners.kommo.server import StandInKommo
+from local.redis_server import free_port
 
 REPLY = continuation("success", "Yes, we do.", "json")
 

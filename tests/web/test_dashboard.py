@@ -20,10 +20,10 @@ from kommo_bridge.integrations import Integration
 from kommo_bridge.job_queue import JobQueue, work_queue
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.settings import Settings
-from kommo_bridge.stand_ins.ai import StandInAI, openai_error
-from kommo_bridge.stand_ins.faults import Status
-from kommo_bridge.stand_ins.kommo import StandInKommo
-from kommo_bridge.stand_ins.processes import process_environ
+from local.partners.ai import StandInAI, openai_error
+from local.partners.http.faults import Status
+from local.partners.kommo.server import StandInKommo
+from local.processes import process_environ
 
 PASSWORD = "pässword-" + secrets.token_hex(8)
 CHANGES = [

@@ -16,10 +16,10 @@ from selenium.webdriver.support.ui import WebDriverWait
 from kommo_bridge.integrations import Integration
 from kommo_bridge.job_queue import work_queue
 from kommo_bridge.settings import Settings
-from kommo_bridge.stand_ins.account import Account
-from kommo_bridge.stand_ins.ai import StandInAI, openai_error
-from kommo_bridge.stand_ins.kommo import StandInKommo
-from kommo_bridge.stand_ins.processes import process_environ, run_bridge
+from local.partners.ai import StandInAI, openai_error
+from local.partners.kommo.account import Account
+from local.partners.kommo.server import StandInKommo
+from local.processes import process_environ, run_bridge
 
 PASSWORD = "for-the-browser"
 SECONDS = 20

@@ -22,9 +22,9 @@ from conftest import INTEGRATION_ID, SECRET_KEY, Salesbot
 from redis import Redis
 
 from kommo_bridge.integrations import Integration, IntegrationStore
-from kommo_bridge.stand_ins.account import Account
-from kommo_bridge.stand_ins.redis_server import RedisServer
-from kommo_bridge.stand_ins.widget_requests import WIDGET_REQUEST_PATH
+from local.partners.kommo.account import Account
+from local.partners.kommo.widget_requests import WIDGET_REQUEST_PATH
+from local.redis_server import RedisServer
 
 ROOT = Path(__file__).parents[2]
 FORM = "application/x-www-form-urlencoded"

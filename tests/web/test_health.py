@@ -16,7 +16,7 @@ from kommo_bridge.app import create_app
 from kommo_bridge.integrations import Integration
 from kommo_bridge.job_queue import work_queue
 from kommo_bridge.settings import Settings
-from kommo_bridge.stand_ins.widget_requests import WIDGET_REQUEST_PATH
+from local.partners.kommo.widget_requests import WIDGET_REQUEST_PATH
 
 
 @pytest.fixture

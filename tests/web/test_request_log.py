@@ -11,9 +11,9 @@ from kommo_bridge.app import create_app
 from kommo_bridge.integrations import Integration
 from kommo_bridge.logs import TextFormatter
 from kommo_bridge.settings import Settings
-from kommo_bridge.stand_ins.account import Account
-from kommo_bridge.stand_ins.kommo import StandInKommo
-from kommo_bridge.stand_ins.widget_requests import WIDGET_REQUEST_PATH
+from local.partners.kommo.account import Account
+from local.partners.kommo.server import StandInKommo
+from local.partners.kommo.widget_requests import WIDGET_REQUEST_PATH
 
 
 @pytest.fixture

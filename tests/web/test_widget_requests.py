@@ -19,8 +19,8 @@ from kommo_bridge.job_queue import FUNCTION, work_queue
 from kommo_bridge.metrics import KEY as METRICS_KEY
 from kommo_bridge.redis_client import PREFIX
 from kommo_bridge.settings import RateLimit, Settings
-from kommo_bridge.stand_ins.redis_server import RedisServer
-from kommo_bridge.stand_ins.widget_requests import WIDGET_REQUEST_PATH, Encoding
+from local.partners.kommo.widget_requests import WIDGET_REQUEST_PATH, Encoding
+from local.redis_server import RedisServer
 
 LIMIT = 64 * 1024
 WORDS = "my card is 4111 and my cat is Minka"

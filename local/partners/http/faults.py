@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from kommo_bridge.stand_ins.exchange import Answer, Request
+from local.partners.http.exchange import Answer, Request
 
 _ENDLESS_BODY_HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n"

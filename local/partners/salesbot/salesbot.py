@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-from kommo_bridge.stand_ins.account import Account
-from kommo_bridge.stand_ins.flow_run import FlowRun, WidgetCall, known_values
-from kommo_bridge.stand_ins.kommo import StandInKommo
-from kommo_bridge.stand_ins.widget_requests import WidgetRequestSent
-from kommo_bridge.stand_ins.widget_script import WidgetFlow
+from local.partners.kommo.account import Account
+from local.partners.kommo.server import StandInKommo
+from local.partners.kommo.widget_requests import WidgetRequestSent
+from local.partners.salesbot.flow_run import FlowRun, WidgetCall, known_values
+from local.partners.salesbot.widget_script import WidgetFlow
 
 # The exits that docs/kommo-setup.md wires to the pause; after the others a person takes over.
 LOOPING_EXITS = frozenset({"success", "skip"})

@@ -10,20 +10,20 @@ from urllib.parse import parse_qsl
 import pytest
 import requests
 
-from kommo_bridge.stand_ins.account import Account
-from kommo_bridge.stand_ins.exchange import Answer, Request
-from kommo_bridge.stand_ins.faults import Slow, Status
-from kommo_bridge.stand_ins.flow_run import FlowFault, FlowRun, known_values
-from kommo_bridge.stand_ins.kommo import StandInKommo
-from kommo_bridge.stand_ins.local_server import LocalServer
-from kommo_bridge.stand_ins.salesbot import Conversation, run_salesbot
-from kommo_bridge.stand_ins.widget_script import (
+from kommo_bridge.widget_archive import SHARED_WIDGET, source_version
+from local.partners.http.exchange import Answer, Request
+from local.partners.http.faults import Slow, Status
+from local.partners.http.local_server import LocalServer
+from local.partners.kommo.account import Account
+from local.partners.kommo.server import StandInKommo
+from local.partners.salesbot.flow_run import FlowFault, FlowRun, known_values
+from local.partners.salesbot.salesbot import Conversation, run_salesbot
+from local.partners.salesbot.widget_script import (
     BUILT_IN_URL,
     WidgetFlow,
     saved_flow,
     widget_flow,
 )
-from kommo_bridge.widget_archive import SHARED_WIDGET, source_version
 
 BRIDGE_URL = "http://127.0.0.1:9"
 SPOKEN = ["success", "handoff", "fail"]

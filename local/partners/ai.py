@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from kommo_bridge.stand_ins.exchange import Answer, Request, read_json
-from kommo_bridge.stand_ins.faults import Fault, Status
-from kommo_bridge.stand_ins.local_server import LocalServer
+from local.partners.http.exchange import Answer, Request, read_json
+from local.partners.http.faults import Fault, Status
+from local.partners.http.local_server import LocalServer
 
 Messages = list[dict[str, Any]]
 Reply = Callable[[Messages], str | dict[str, Any]]

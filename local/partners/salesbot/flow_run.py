@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kommo_bridge.stand_ins.widget_script import WidgetFlow
+from local.partners.salesbot.widget_script import WidgetFlow
 
 MAX_HANDLERS = 200
 

@@ -12,12 +12,12 @@ import jwt
 import pytest
 import requests
 
-from kommo_bridge.stand_ins.account import Account
-from kommo_bridge.stand_ins.exchange import Answer, Request
-from kommo_bridge.stand_ins.faults import Redirect, Reset, ResetAfter, Slow, Status
-from kommo_bridge.stand_ins.kommo import StandInKommo
-from kommo_bridge.stand_ins.local_server import LocalServer
-from kommo_bridge.stand_ins.widget_requests import WaitingBlock
+from local.partners.http.exchange import Answer, Request
+from local.partners.http.faults import Redirect, Reset, ResetAfter, Slow, Status
+from local.partners.http.local_server import LocalServer
+from local.partners.kommo.account import Account
+from local.partners.kommo.server import StandInKommo
+from local.partners.kommo.widget_requests import WaitingBlock
 
 SECRET = "s" * 64
 BODY = {"data": {"status": "success", "reply": "Hello!", "message": "Hello!"}}

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from kommo_bridge.stand_ins.redis_server import RedisServer
+from local.redis_server import RedisServer
 
 
 @contextmanager

@@ -9,8 +9,8 @@ import openai
 import pytest
 import requests
 
-from kommo_bridge.stand_ins.ai import StandInAI, openai_error
-from kommo_bridge.stand_ins.faults import Fault, Reset, ResetAfter
+from local.partners.ai import StandInAI, openai_error
+from local.partners.http.faults import Fault, Reset, ResetAfter
 
 
 @pytest.fixture

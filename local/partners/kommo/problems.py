@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from http import HTTPStatus
 
-from kommo_bridge.stand_ins.continue_body import BodyFault
-from kommo_bridge.stand_ins.exchange import Answer, read_json
+from local.partners.http.exchange import Answer, read_json
+from local.partners.kommo.continue_body import BodyFault
 
 
 def problem(

@@ -12,10 +12,10 @@ import pytest
 import requests
 from conftest import wait_for
 
-from kommo_bridge.stand_ins.processes import ROOT
-from kommo_bridge.stand_ins.redis_server import RedisServer, free_port
+from local.processes import ROOT
+from local.redis_server import RedisServer, free_port
 
-COMMAND = [sys.executable, "-m", "kommo_bridge.stand_ins.local_run"]
+COMMAND = [sys.executable, "-m", "local.run"]
 
 
 @pytest.fixture

@@ -16,15 +16,15 @@ from http import HTTPStatus
 from pathlib import Path
 
 from kommo_bridge.integrations import Integration, IntegrationStore
-from kommo_bridge.stand_ins.account import Account
-from kommo_bridge.stand_ins.ai import StandInAI
-from kommo_bridge.stand_ins.faults import Status
-from kommo_bridge.stand_ins.kommo import StandInKommo
-from kommo_bridge.stand_ins.local_redis import local_redis
-from kommo_bridge.stand_ins.processes import ROOT, end_tidily, run_bridge
-from kommo_bridge.stand_ins.redis_server import free_port
-from kommo_bridge.stand_ins.salesbot import Conversation, SalesbotRun
-from kommo_bridge.stand_ins.widget_script import widget_flow
+from local.local_redis import local_redis
+from local.partners.ai import StandInAI
+from local.partners.http.faults import Status
+from local.partners.kommo.account import Account
+from local.partners.kommo.server import StandInKommo
+from local.partners.salesbot.salesbot import Conversation, SalesbotRun
+from local.partners.salesbot.widget_script import widget_flow
+from local.processes import ROOT, end_tidily, run_bridge
+from local.redis_server import free_port
 
 MESSAGES = (
     "Hello, how much is a bouquet of 21 roses?",

@@ -11,9 +11,9 @@ import pytest
 import requests
 from conftest import wait_for
 
-from kommo_bridge.stand_ins.processes import ROOT
+from local.processes import ROOT
 
-COMMAND = [sys.executable, "-m", "kommo_bridge.stand_ins.demo"]
+COMMAND = [sys.executable, "-m", "local.demo"]
 ENVIRON = {"PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1"}
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from kommo_bridge.stand_ins import redis_server
-from kommo_bridge.stand_ins.redis_server import (
+from local import redis_server
+from local.redis_server import (
     RedisServer,
     RedisServerError,
     find_redis_server,
@@ -194,7 +194,7 @@ def test_the_port_is_unknown_before_the_first_start(tmp_path: Path) -> None:
 _OWNER = """
 import sys, threading, time
 from pathlib import Path
-from kommo_bridge.stand_ins.redis_server import RedisServer
+from local.redis_server import RedisServer
 server = RedisServer(Path(sys.argv[1]))
 starter = threading.Thread(target=server.start)  # its end must not be the server's
 starter.start(); starter.join()

@@ -15,9 +15,9 @@ from dotenv import dotenv_values
 
 from kommo_bridge.errors import SettingsError
 from kommo_bridge.settings import Settings
-from kommo_bridge.stand_ins.local_redis import local_redis
-from kommo_bridge.stand_ins.processes import end_tidily
-from kommo_bridge.stand_ins.redis_server import RedisServerError
+from local.local_redis import local_redis
+from local.processes import end_tidily
+from local.redis_server import RedisServerError
 
 # honcho kills what has not stopped after 5 s.
 GRACE_SECONDS = "4"

@@ -17,8 +17,8 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from kommo_bridge.stand_ins.exchange import Answer, Request
-from kommo_bridge.stand_ins.faults import FaultOrders
+from local.partners.http.exchange import Answer, Request
+from local.partners.http.faults import FaultOrders
 
 _RST_ON_CLOSE = struct.pack("ii", 1, 0)
 _POLL_SECONDS = 0.01

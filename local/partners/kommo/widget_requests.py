@@ -9,7 +9,7 @@ from urllib.parse import urlencode, urlsplit
 
 import requests
 
-from kommo_bridge.stand_ins.account import Account
+from local.partners.kommo.account import Account
 
 Encoding = Literal["form", "json", "form_json"]
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import requests
 
 from kommo_bridge.settings import Settings
-from kommo_bridge.stand_ins.redis_server import free_port
+from local.redis_server import free_port
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 START_SECONDS = 30.0
 STOP_SECONDS = 40.0
 

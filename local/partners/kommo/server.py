@@ -16,13 +16,13 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
-from kommo_bridge.stand_ins.account import Account, sign_bot_token
-from kommo_bridge.stand_ins.call_limit import CallLimit, busiest_second
-from kommo_bridge.stand_ins.continue_body import body_faults
-from kommo_bridge.stand_ins.exchange import Answer, Request, read_json
-from kommo_bridge.stand_ins.local_server import LocalServer
-from kommo_bridge.stand_ins.problems import first_code, invalid_body, problem, unauthorized
-from kommo_bridge.stand_ins.widget_requests import (
+from local.partners.http.exchange import Answer, Request, read_json
+from local.partners.http.local_server import LocalServer
+from local.partners.kommo.account import Account, sign_bot_token
+from local.partners.kommo.call_limit import CallLimit, busiest_second
+from local.partners.kommo.continue_body import body_faults
+from local.partners.kommo.problems import first_code, invalid_body, problem, unauthorized
+from local.partners.kommo.widget_requests import (
     WIDGET_REQUEST_PATH,
     Encoding,
     WaitingBlock,

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
-from kommo_bridge.stand_ins.exchange import Answer, Request
-from kommo_bridge.stand_ins.faults import (
+from local.partners.http.exchange import Answer, Request
+from local.partners.http.faults import (
     Drip,
     Fault,
     Garbage,
@@ -22,7 +22,7 @@ from kommo_bridge.stand_ins.faults import (
     Slow,
     Status,
 )
-from kommo_bridge.stand_ins.local_server import LocalServer
+from local.partners.http.local_server import LocalServer
 
 
 class Echo(LocalServer):

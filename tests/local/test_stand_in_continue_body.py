@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from kommo_bridge.stand_ins.continue_body import body_faults
+from local.partners.kommo.continue_body import body_faults
 
 DATA = {"status": "success", "reply": "Hello!", "message": "Hello!"}
 

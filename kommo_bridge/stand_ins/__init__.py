@@ -1,1 +1,0 @@
-"""Strict local partners for the demo and the tests: a Kommo, an AI and a Redis server."""

@@ -1,0 +1,1 @@
+"""Strict stand-ins for the partners: Kommo, its Salesbot and the AI."""

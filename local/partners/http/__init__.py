@@ -1,0 +1,1 @@
+"""Loopback servers whose faults can be ordered."""

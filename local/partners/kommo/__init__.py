@@ -1,0 +1,1 @@
+"""Kommo as far as the bridge meets it; it refuses what Kommo refuses."""

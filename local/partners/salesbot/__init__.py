@@ -1,0 +1,1 @@
+"""Kommo's Salesbot, which runs the flow of our widget."""
