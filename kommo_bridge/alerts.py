@@ -13,10 +13,10 @@ from typing import Literal
 import requests
 from redis import Redis
 
-from kommo_bridge.deadlines import total_limit
 from kommo_bridge.errors import AlertError
-from kommo_bridge.limited_http import limited_session
 from kommo_bridge.logs import log_event
+from kommo_bridge.outgoing.requests_session import limited_session
+from kommo_bridge.outgoing.total_limit import total_limit
 from kommo_bridge.redis_client import PREFIX
 
 KEY = f"{PREFIX}alerts"

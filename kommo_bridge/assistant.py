@@ -21,10 +21,10 @@ from openai.types.chat import (
 )
 
 from kommo_bridge.conversations import Turn
-from kommo_bridge.deadlines import LimitReached, count_bytes, seconds_left, total_limit
 from kommo_bridge.errors import AssistantError
 from kommo_bridge.integrations import Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest
+from kommo_bridge.outgoing.total_limit import LimitReached, count_bytes, seconds_left, total_limit
 
 SDK_RETRIES = 1
 MAX_ANSWER_BYTES = 1024 * 1024

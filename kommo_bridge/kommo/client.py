@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 import requests
 from urllib3.exceptions import NewConnectionError
 
-from kommo_bridge.deadlines import total_limit
 from kommo_bridge.errors import KommoError
 from kommo_bridge.kommo.continuation import Continuation
-from kommo_bridge.limited_http import limited_session
+from kommo_bridge.outgoing.requests_session import limited_session
+from kommo_bridge.outgoing.total_limit import total_limit
 
 CONNECT_TIMEOUT_SECONDS = 4.0
 READ_TIMEOUT_SECONDS = 6.0

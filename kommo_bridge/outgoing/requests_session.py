@@ -14,7 +14,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from kommo_bridge.deadlines import count_bytes, seconds_left
+from kommo_bridge.outgoing.total_limit import count_bytes, seconds_left
 
 POOL_SIZE = 64
 

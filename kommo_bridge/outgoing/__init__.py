@@ -1,0 +1,1 @@
+"""Every call that leaves us: its total time and its largest size."""
