@@ -6,10 +6,10 @@ import sys
 from dotenv import load_dotenv
 
 from kommo_bridge.app import create_app
-from kommo_bridge.error_reports import start_error_reports
 from kommo_bridge.errors import SettingsError
-from kommo_bridge.logs import set_up_logging
 from kommo_bridge.settings import Settings
+from kommo_bridge.telemetry.error_reports import start_error_reports
+from kommo_bridge.telemetry.logs import set_up_logging
 
 load_dotenv(".env")
 try:

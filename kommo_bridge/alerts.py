@@ -14,10 +14,10 @@ import requests
 from redis import Redis
 
 from kommo_bridge.errors import AlertError
-from kommo_bridge.logs import log_event
 from kommo_bridge.outgoing.requests_session import limited_session
 from kommo_bridge.outgoing.total_limit import total_limit
 from kommo_bridge.redis_client import PREFIX
+from kommo_bridge.telemetry.logs import log_event
 
 KEY = f"{PREFIX}alerts"
 HOUR = 3600.0

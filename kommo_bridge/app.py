@@ -16,10 +16,10 @@ from kommo_bridge.errors import IntegrationError, SettingsError
 from kommo_bridge.integrations import IntegrationStore
 from kommo_bridge.job_queue import JobQueue
 from kommo_bridge.kommo.widget_request import MAX_BODY_BYTES
-from kommo_bridge.logs import log_event
-from kommo_bridge.metrics import Metrics
 from kommo_bridge.redis_client import WEB_TIMEOUT_SECONDS, connect
 from kommo_bridge.settings import Settings
+from kommo_bridge.telemetry.logs import log_event
+from kommo_bridge.telemetry.metrics import Metrics
 from kommo_bridge.watch import Watch
 from kommo_bridge.web.dashboard import mount_dashboard
 from kommo_bridge.web.errors import register_error_handlers

@@ -13,14 +13,19 @@ from http import HTTPStatus
 
 from kommo_bridge.answers import CLAIM_SECONDS, CONTINUED, GIVEN_UP, Answer, Answers, Outcome
 from kommo_bridge.errors import IntegrationError, KommoError, RefusedRequest
-from kommo_bridge.incidents import ANSWERS_FAIL, BLOCKED_BY_KOMMO, TOKEN_REFUSED, Incidents
 from kommo_bridge.integrations import Integration, IntegrationStore
 from kommo_bridge.kommo.client import KommoClient
 from kommo_bridge.kommo.continuation import Continuation, continuation
 from kommo_bridge.kommo.pacing import Pacer
 from kommo_bridge.kommo.widget_request import WidgetRequest, check_return_url
-from kommo_bridge.logs import log_event
-from kommo_bridge.metrics import Metrics
+from kommo_bridge.telemetry.incidents import (
+    ANSWERS_FAIL,
+    BLOCKED_BY_KOMMO,
+    TOKEN_REFUSED,
+    Incidents,
+)
+from kommo_bridge.telemetry.logs import log_event
+from kommo_bridge.telemetry.metrics import Metrics
 
 # Seconds before the second, third ... attempt; the last one repeats until the deadline.
 WAITS = (2, 5, 10, 20, 40, 60)

@@ -16,8 +16,8 @@ from kommo_bridge.integrations import Integration
 from kommo_bridge.kommo.client import KommoClient
 from kommo_bridge.kommo.pacing import Pacer
 from kommo_bridge.kommo.widget_request import WidgetRequest, check_return_url
-from kommo_bridge.logs import log_event
 from kommo_bridge.redis_client import PREFIX
+from kommo_bridge.telemetry.logs import log_event
 
 REMEMBERED_SECONDS = 4
 PAUSE_SECONDS = 10.0

@@ -12,7 +12,7 @@ from rq.rate_limit import RateLimitRegistry
 from rq.registry import FailedJobRegistry, FinishedJobRegistry, StartedJobRegistry
 from rq.worker_registration import clean_worker_registry
 
-from kommo_bridge.logs import log_event
+from kommo_bridge.telemetry.logs import log_event
 
 # A job that left the queue but was never started: back to the front, only if still there.
 HAND_BACK = """

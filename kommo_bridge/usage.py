@@ -13,8 +13,8 @@ from redis.exceptions import ResponseError
 from kommo_bridge.conversations import conversation_name
 from kommo_bridge.integrations import Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest
-from kommo_bridge.logs import log_event
 from kommo_bridge.redis_client import PREFIX
+from kommo_bridge.telemetry.logs import log_event
 
 HOUR_SECONDS = 3600
 DAY_KEPT_SECONDS = 40 * 86400

@@ -16,12 +16,12 @@ from redis.exceptions import RedisError
 
 from kommo_bridge.alerts import Alerts
 from kommo_bridge.errors import IntegrationError, SettingsError
-from kommo_bridge.incidents import ANSWERS_FAIL, Incidents, integration_name
 from kommo_bridge.integrations import IntegrationStore
 from kommo_bridge.job_queue import oldest_queued_seconds, work_queue
 from kommo_bridge.kommo.tokens import days_left
-from kommo_bridge.logs import log_event, told_error
 from kommo_bridge.redis_client import PREFIX
+from kommo_bridge.telemetry.incidents import ANSWERS_FAIL, Incidents, integration_name
+from kommo_bridge.telemetry.logs import log_event, told_error
 
 LOOK_KEY = f"{PREFIX}alerts:look"
 TOKENS_KEY = f"{PREFIX}alerts:tokens"

@@ -15,10 +15,10 @@ from kommo_bridge.alerts import HOUR, KINDS, Alerts, Kind, Told, due
 from kommo_bridge.alerts import KEY as ALERTS_KEY
 from kommo_bridge.app import create_app
 from kommo_bridge.errors import AlertError, PartnerError
-from kommo_bridge.incidents import Incidents, integration_name
 from kommo_bridge.integrations import Integration, IntegrationStore
 from kommo_bridge.jobs import Parts, answer
 from kommo_bridge.settings import Settings
+from kommo_bridge.telemetry.incidents import Incidents, integration_name
 from kommo_bridge.watch import LOOK_KEY, TOKENS_KEY, Watch
 from local.partners.ai import StandInAI, openai_error
 from local.partners.http.exchange import Answer, Request, read_json

@@ -22,9 +22,9 @@ from kommo_bridge.answers import OPEN_KEY, record_key
 from kommo_bridge.errors import QueueUnavailable, RateLimited
 from kommo_bridge.job_queue import QUEUE_NAME, JobQueue, limit_name, work_queue
 from kommo_bridge.kommo.widget_request import WidgetRequest
-from kommo_bridge.metrics import KEY as METRICS_KEY
 from kommo_bridge.redis_client import connect
 from kommo_bridge.settings import RateLimit, Settings
+from kommo_bridge.telemetry.metrics import KEY as METRICS_KEY
 from local.partners.ai import StandInAI, openai_error
 from local.partners.kommo.account import Account
 from local.partners.kommo.server import StandInKommo

@@ -30,7 +30,7 @@ JOBS = """
 import os, sys, threading, time
 from redis import Redis
 from rq import Retry
-from kommo_bridge.logs import set_up_logging
+from kommo_bridge.telemetry.logs import set_up_logging
 from kommo_bridge.thread_worker import ThreadWorker
 from kommo_bridge.job_queue import work_queue
 

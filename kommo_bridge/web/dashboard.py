@@ -20,9 +20,9 @@ from redis.exceptions import RedisError
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from rq.serializers import JSONSerializer
 
-from kommo_bridge.logs import log_event
 from kommo_bridge.redis_client import connect
 from kommo_bridge.settings import Settings
+from kommo_bridge.telemetry.logs import log_event
 from kommo_bridge.web.errors import error_response
 
 PREFIX = "/rq"

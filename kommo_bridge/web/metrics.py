@@ -23,8 +23,8 @@ from kommo_bridge.errors import SettingsError
 from kommo_bridge.integrations import IntegrationStore
 from kommo_bridge.job_queue import live_workers, oldest_queued_seconds, work_queue
 from kommo_bridge.kommo.tokens import days_left
-from kommo_bridge.logs import log_event, told_error
-from kommo_bridge.metrics import FIGURES, Metrics
+from kommo_bridge.telemetry.logs import log_event, told_error
+from kommo_bridge.telemetry.metrics import FIGURES, Metrics
 from kommo_bridge.web.errors import error_response
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Flask, request
 
-from kommo_bridge.logs import log_event, request_logged
+from kommo_bridge.telemetry.logs import log_event, request_logged
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

@@ -16,7 +16,7 @@ from kommo_bridge.kommo.widget_request import (
     build_widget_request,
     parse_body,
 )
-from kommo_bridge.metrics import Metrics
+from kommo_bridge.telemetry.metrics import Metrics
 from kommo_bridge.web.request_log import served, tell
 
 READ_BYTES = 16 * 1024

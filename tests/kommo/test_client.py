@@ -11,7 +11,7 @@ import pytest
 from kommo_bridge.errors import KommoError
 from kommo_bridge.kommo.client import KommoClient
 from kommo_bridge.kommo.continuation import continuation
-from kommo_bridge.logs import set_up_logging
+from kommo_bridge.telemetry.logs import set_up_logging
 from local.partners.http.faults import (
     Drip,
     Fault,

@@ -9,8 +9,8 @@ from flask.testing import FlaskClient
 
 from kommo_bridge.app import create_app
 from kommo_bridge.integrations import Integration
-from kommo_bridge.logs import TextFormatter
 from kommo_bridge.settings import Settings
+from kommo_bridge.telemetry.logs import TextFormatter
 from local.partners.kommo.account import Account
 from local.partners.kommo.server import StandInKommo
 from local.partners.kommo.widget_requests import WIDGET_REQUEST_PATH

@@ -16,9 +16,9 @@ from werkzeug.test import TestResponse
 from kommo_bridge.app import create_app
 from kommo_bridge.integrations import Integration, IntegrationStore
 from kommo_bridge.job_queue import FUNCTION, work_queue
-from kommo_bridge.metrics import KEY as METRICS_KEY
 from kommo_bridge.redis_client import PREFIX
 from kommo_bridge.settings import RateLimit, Settings
+from kommo_bridge.telemetry.metrics import KEY as METRICS_KEY
 from local.partners.kommo.widget_requests import WIDGET_REQUEST_PATH, Encoding
 from local.redis_server import RedisServer
 

@@ -12,8 +12,8 @@ from redis.exceptions import RedisError
 
 from kommo_bridge.integrations import Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest
-from kommo_bridge.logs import log_event
 from kommo_bridge.redis_client import PREFIX
+from kommo_bridge.telemetry.logs import log_event
 
 KEY = f"{PREFIX}incidents"
 

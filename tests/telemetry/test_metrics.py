@@ -24,9 +24,9 @@ from kommo_bridge.errors import AssistantError
 from kommo_bridge.integrations import Integration, IntegrationStore
 from kommo_bridge.job_queue import JobQueue
 from kommo_bridge.jobs import Parts, answer
-from kommo_bridge.metrics import FIGURES, KEY, Metrics
 from kommo_bridge.redis_client import connect
 from kommo_bridge.settings import Settings
+from kommo_bridge.telemetry.metrics import FIGURES, KEY, Metrics
 from local.partners.ai import StandInAI, openai_error
 from local.partners.kommo.widget_requests import WIDGET_REQUEST_PATH
 from local.processes import ROOT, process_environ
@@ -70,7 +70,7 @@ def page(client: FlaskClient, token: str = TOKEN) -> TestResponse:
 def test_processes_add_up(redis_server: RedisServer, redis: Redis) -> None:
     script = """
 import sys
-from kommo_bridge.metrics import Metrics
+from kommo_bridge.telemetry.metrics import Metrics
 from kommo_bridge.redis_client import connect
 metrics = Metrics(connect(sys.argv[1]))
 for _ in range(1000):
@@ -121,7 +121,7 @@ def test_after_a_fork_the_last_batches_are_kept_apart(
 ) -> None:
     script = """
 import os, sys
-from kommo_bridge.metrics import Metrics
+from kommo_bridge.telemetry.metrics import Metrics
 from kommo_bridge.redis_client import connect
 metrics = Metrics(connect(sys.argv[1]))
 child = os.fork()

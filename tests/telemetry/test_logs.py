@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kommo_bridge.errors import AssistantError
-from kommo_bridge.logs import (
+from kommo_bridge.telemetry.logs import (
     JsonFormatter,
     TextFormatter,
     log_event,

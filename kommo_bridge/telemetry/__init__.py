@@ -1,0 +1,1 @@
+"""What every room reports: logs, metrics, incidents, error reports."""
