@@ -5,7 +5,6 @@ import logging
 
 from flask import Flask
 
-from kommo_bridge.alerts import Alerts
 from kommo_bridge.cli.alerts import alerts_group
 from kommo_bridge.cli.chat import chat_command
 from kommo_bridge.cli.conversations import conversations_group, usage_command
@@ -16,11 +15,12 @@ from kommo_bridge.errors import IntegrationError, SettingsError
 from kommo_bridge.integrations import IntegrationStore
 from kommo_bridge.job_queue import JobQueue
 from kommo_bridge.kommo.widget_request import MAX_BODY_BYTES
+from kommo_bridge.monitoring.alerts import Alerts
+from kommo_bridge.monitoring.watch import Watch
 from kommo_bridge.redis_client import WEB_TIMEOUT_SECONDS, connect
 from kommo_bridge.settings import Settings
 from kommo_bridge.telemetry.logs import log_event
 from kommo_bridge.telemetry.metrics import Metrics
-from kommo_bridge.watch import Watch
 from kommo_bridge.web.dashboard import mount_dashboard
 from kommo_bridge.web.errors import register_error_handlers
 from kommo_bridge.web.health import health

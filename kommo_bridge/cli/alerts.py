@@ -5,9 +5,9 @@ import time
 import click
 from redis import Redis
 
-from kommo_bridge.alerts import KINDS, Alerts
 from kommo_bridge.cli.tables import table, told
 from kommo_bridge.errors import SettingsError
+from kommo_bridge.monitoring.alerts import KINDS, Alerts
 from kommo_bridge.settings import Settings
 
 

@@ -65,7 +65,7 @@ def _check_command(group: AppGroup, store: IntegrationStore) -> None:
     def check(name: str) -> None:
         """Examine one integration: one line each, and exit status 1 on a fault."""
         # Here, not above: the web process, which loads these commands, has no use for the AI.
-        from kommo_bridge.doctor import examine  # noqa: PLC0415
+        from kommo_bridge.monitoring.doctor import examine  # noqa: PLC0415
 
         with told():
             integration = store.get(name)

@@ -11,15 +11,15 @@ import pytest
 from conftest import Ask, Salesbot, wait_for
 from redis import Redis
 
-from kommo_bridge.alerts import HOUR, KINDS, Alerts, Kind, Told, due
-from kommo_bridge.alerts import KEY as ALERTS_KEY
 from kommo_bridge.app import create_app
 from kommo_bridge.errors import AlertError, PartnerError
 from kommo_bridge.integrations import Integration, IntegrationStore
 from kommo_bridge.jobs import Parts, answer
+from kommo_bridge.monitoring.alerts import HOUR, KINDS, Alerts, Kind, Told, due
+from kommo_bridge.monitoring.alerts import KEY as ALERTS_KEY
+from kommo_bridge.monitoring.watch import LOOK_KEY, TOKENS_KEY, Watch
 from kommo_bridge.settings import Settings
 from kommo_bridge.telemetry.incidents import Incidents, integration_name
-from kommo_bridge.watch import LOOK_KEY, TOKENS_KEY, Watch
 from local.partners.ai import StandInAI, openai_error
 from local.partners.http.exchange import Answer, Request, read_json
 from local.partners.http.faults import (
@@ -332,7 +332,7 @@ class TestTheWebhook:
         caplog: pytest.LogCaptureFixture,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr("kommo_bridge.alerts.SEND_SECONDS", 0.5)
+        monkeypatch.setattr("kommo_bridge.monitoring.alerts.SEND_SECONDS", 0.5)
         webhook.faults.order(fault)
         wrong = {"queue_is_old": {"": "it waits"}}
 
@@ -394,7 +394,7 @@ class TestTheWebhook:
     def test_a_service_that_drips_its_answer_ends_and_the_error_does_not_hold_the_url(
         self, redis: Redis, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("kommo_bridge.alerts.SEND_SECONDS", 0.3)
+        monkeypatch.setattr("kommo_bridge.monitoring.alerts.SEND_SECONDS", 0.3)
         webhook.faults.order(Drip(0.2))
 
         with pytest.raises(AlertError) as caught:

@@ -1,0 +1,1 @@
+"""What looks at everything: alerts, the watch, the doctor."""
