@@ -14,7 +14,7 @@ from redis import Redis
 
 from kommo_bridge.integrations import Integration
 from kommo_bridge.job_queue import last_widget_version
-from kommo_bridge.widget_archive import SHARED_WIDGET, source_version
+from kommo_bridge.widget.build import SHARED_WIDGET, source_version
 from local.partners.ai import StandInAI
 from local.partners.kommo.account import Account
 from local.partners.kommo.server import StandInKommo

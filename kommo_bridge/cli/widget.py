@@ -7,7 +7,7 @@ from flask import current_app
 from flask.cli import AppGroup
 
 from kommo_bridge.errors import ArchiveError
-from kommo_bridge.widget_archive import (
+from kommo_bridge.widget.build import (
     SHARED_WIDGET,
     WIDGET_REQUEST_PATH,
     Finding,

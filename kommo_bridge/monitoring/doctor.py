@@ -26,7 +26,7 @@ from kommo_bridge.outgoing.requests_session import limited_session
 from kommo_bridge.outgoing.total_limit import total_limit
 from kommo_bridge.redis_client import connect
 from kommo_bridge.settings import Settings, is_loopback
-from kommo_bridge.widget_archive import SHARED_WIDGET, source_version
+from kommo_bridge.widget.build import SHARED_WIDGET, source_version
 
 State = Literal["ok", "warning", "fault"]
 

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 import pytest
 import requests
 
-from kommo_bridge.widget_archive import SHARED_WIDGET, source_version
+from kommo_bridge.widget.build import SHARED_WIDGET, source_version
 from local.partners.http.exchange import Answer, Request
 from local.partners.http.faults import Slow, Status
 from local.partners.http.local_server import LocalServer

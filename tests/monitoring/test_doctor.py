@@ -16,7 +16,7 @@ from kommo_bridge.job_queue import WIDGET_VERSIONS_KEY
 from kommo_bridge.monitoring import doctor
 from kommo_bridge.monitoring.doctor import SKEW_WARNING_SECONDS, Finding, examine
 from kommo_bridge.settings import Settings
-from kommo_bridge.widget_archive import source_version
+from kommo_bridge.widget.build import source_version
 from local.partners.ai import StandInAI, openai_error
 from local.partners.http.faults import Drip, Reset, Slow, Status
 from local.partners.kommo.account import Account

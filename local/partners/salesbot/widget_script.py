@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kommo_bridge.widget_archive import SHARED_WIDGET, WIDGET_REQUEST_PATH, fill_in, source_version
+from kommo_bridge.widget.build import SHARED_WIDGET, WIDGET_REQUEST_PATH, fill_in, source_version
 
 if TYPE_CHECKING:
     from py_mini_racer import MiniRacer

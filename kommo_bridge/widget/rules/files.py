@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
-from kommo_bridge.widget_rules.archive import MANIFEST, SCRIPT, Archive, Rule
+from kommo_bridge.widget.archive import MANIFEST, SCRIPT, Archive, Rule
 
 STRUCTURE = "https://developers.kommo.com/docs/structure-widget"
 

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Iterator
 
-from kommo_bridge.widget_rules.archive import Archive, Rule
+from kommo_bridge.widget.archive import Archive, Rule
 
 PAGE = "https://developers.kommo.com/docs/images"
 

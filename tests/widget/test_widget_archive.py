@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from kommo_bridge.errors import ArchiveError
-from kommo_bridge.widget_archive import (
+from kommo_bridge.widget.build import (
     SHARED_WIDGET,
     build_archive,
     check_archive,
     source_version,
 )
-from kommo_bridge.widget_rules import RULES
+from kommo_bridge.widget.rules import RULES
 
 URL = "https://bridge.example.com/api/kommo/kommo/widget-request"
 

@@ -15,7 +15,7 @@ import pytest
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 
-from kommo_bridge.widget_archive import SHARED_WIDGET, build_archive
+from kommo_bridge.widget.build import SHARED_WIDGET, build_archive
 
 URL = "https://bridge.example.com/api/kommo/kommo/widget-request"
 OVERRIDE = "https://other.example.com/hook?key=1"

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kommo_bridge.errors import ArchiveError
-from kommo_bridge.widget_rules import RULES, Rule, open_archive
-from kommo_bridge.widget_rules.archive import MANIFEST, JsonObject, as_object
-from kommo_bridge.widget_rules.files import STRUCTURE, URL_TOKEN, VERSION_TOKEN
-from kommo_bridge.widget_rules.manifest import is_version
-from kommo_bridge.widget_rules.script import is_public_https
+from kommo_bridge.widget.archive import MANIFEST, JsonObject, as_object
+from kommo_bridge.widget.rules import RULES, Rule, open_archive
+from kommo_bridge.widget.rules.files import STRUCTURE, URL_TOKEN, VERSION_TOKEN
+from kommo_bridge.widget.rules.manifest import is_version
+from kommo_bridge.widget.rules.script import is_public_https
 
 WIDGET_REQUEST_PATH = "/api/kommo/kommo/widget-request"
 SHARED_WIDGET = Path(__file__).parents[1] / "widgets" / "shared"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from kommo_bridge.widget_rules.archive import Archive, JsonObject, Rule, as_object
+from kommo_bridge.widget.archive import Archive, JsonObject, Rule, as_object
 
 PAGE = "https://developers.kommo.com/docs/structure-widget"
 

@@ -5,8 +5,8 @@ which they are told. A rule is given the opened archive and yields a sentence, n
 everything that Kommo would not take.
 """
 
-from kommo_bridge.widget_rules import files, manifest, pictures, script, texts
-from kommo_bridge.widget_rules.archive import Archive, Rule, open_archive
+from kommo_bridge.widget.archive import Archive, Rule, open_archive
+from kommo_bridge.widget.rules import files, manifest, pictures, script, texts
 
 RULES: tuple[Rule, ...] = (
     *files.RULES,

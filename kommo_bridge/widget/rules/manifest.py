@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from kommo_bridge.widget_rules.archive import Archive, JsonObject, Rule, as_list, as_object
+from kommo_bridge.widget.archive import Archive, JsonObject, Rule, as_list, as_object
 
 PAGE = "https://developers.kommo.com/docs/manifest-json"
 LOCATIONS_PAGE = "https://developers.kommo.com/docs/widget-locations"

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from kommo_bridge.widget_rules.archive import SCRIPT, Archive, Rule, as_object
+from kommo_bridge.widget.archive import SCRIPT, Archive, Rule, as_object
 
 SCRIPT_PAGE = "https://www.amocrm.ru/developers/content/integrations/script_js"
 SALESBOT_PAGE = "https://developers.kommo.com/docs/salesbot-sdk"
