@@ -21,7 +21,7 @@ test: $(VENV)/installed  ## all tests; those in a browser only where Chromium is
 	  $(BIN)/python -m pytest -n 4 --dist worksteal $(ARGS); \
 	else \
 	  echo "No Chromium with chromedriver here: the browser tests are left out (.ci/install-browser brings one)."; \
-	  $(BIN)/python -m pytest -n 4 --dist worksteal --ignore=tests/test_widget_in_browser.py --ignore=tests/web/test_dashboard_in_browser.py $(ARGS); \
+	  $(BIN)/python -m pytest -n 4 --dist worksteal --ignore=tests/widget/test_widget_in_browser.py --ignore=tests/web/test_dashboard_in_browser.py $(ARGS); \
 	fi
 
 run: $(VENV)/installed  ## web and worker of the Procfile, for real use

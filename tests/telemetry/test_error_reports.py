@@ -68,7 +68,8 @@ def run(sentry: Sentry) -> Run:
     """Run Python with error reports on; they have been sent when it returns."""
 
     def script(code: str) -> str:
-        head = "import logging, sys\nfrom kommo_bridge.telemetry.error_reports import start_error_reports\n"
+        head = "import logging, sys\n"
+        head += "from kommo_bridge.telemetry.error_reports import start_error_reports\n"
         head += "start_error_reports(sys.argv[1])\n"
         done = subprocess.run(
             [sys.executable, "-c", head + code, sentry.dsn, "--access-token=secret-argument"],
