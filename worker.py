@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 
 from kommo_bridge.app import open_store
 from kommo_bridge.errors import SettingsError
-from kommo_bridge.integrations import IntegrationStore
+from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.job_queue import work_queue
 from kommo_bridge.jobs import flush_figures, process_parts, sweep
 from kommo_bridge.monitoring.alerts import Alerts

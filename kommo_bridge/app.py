@@ -12,7 +12,7 @@ from kommo_bridge.cli.integrations import integrations_group
 from kommo_bridge.cli.token import token_group
 from kommo_bridge.cli.widget import widget
 from kommo_bridge.errors import IntegrationError, SettingsError
-from kommo_bridge.integrations import IntegrationStore
+from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.job_queue import JobQueue
 from kommo_bridge.kommo.widget_request import MAX_BODY_BYTES
 from kommo_bridge.monitoring.alerts import Alerts

@@ -11,7 +11,7 @@ from typing import Any
 
 from redis import Redis
 
-from kommo_bridge.integrations import Integration
+from kommo_bridge.integrations.store import Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.redis_client import PREFIX
 

@@ -25,7 +25,7 @@ from kommo_bridge.assistant import Assistant
 from kommo_bridge.conversations import Conversations
 from kommo_bridge.delivery import SWEEP_MARGIN_SECONDS, Delivery
 from kommo_bridge.errors import AssistantError, IntegrationError, PartnerError
-from kommo_bridge.integrations import Integration, IntegrationStore
+from kommo_bridge.integrations.store import Integration, IntegrationStore
 from kommo_bridge.kommo.client import KommoClient
 from kommo_bridge.kommo.pacing import Pacer
 from kommo_bridge.kommo.widget_request import WidgetRequest

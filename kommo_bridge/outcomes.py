@@ -15,11 +15,11 @@ from kommo_bridge.assistant import Assistant, Reply
 from kommo_bridge.conversations import Conversations, conversation_name
 from kommo_bridge.delivery import wait_after
 from kommo_bridge.errors import AssistantError
-from kommo_bridge.integrations import Integration
+from kommo_bridge.integrations.sentences import language_of, sentence
+from kommo_bridge.integrations.store import Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.messenger_text import messenger_text
 from kommo_bridge.pause_tags import PauseTags
-from kommo_bridge.sentences import language_of, sentence
 from kommo_bridge.telemetry.incidents import REFUSED_BY_AI, Incidents
 from kommo_bridge.telemetry.logs import log_event
 from kommo_bridge.telemetry.metrics import Metrics

@@ -12,7 +12,7 @@ from redis import Redis
 
 from kommo_bridge.conversations import ENTITY_TYPES, conversation_name
 from kommo_bridge.errors import KommoError
-from kommo_bridge.integrations import Integration
+from kommo_bridge.integrations.store import Integration
 from kommo_bridge.kommo.client import KommoClient
 from kommo_bridge.kommo.pacing import Pacer
 from kommo_bridge.kommo.widget_request import WidgetRequest, check_return_url

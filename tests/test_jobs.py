@@ -14,7 +14,7 @@ from redis import Redis
 from kommo_bridge import jobs
 from kommo_bridge.answers import CONTINUED, GIVEN_UP, OPEN_KEY, Answers, claim_key, record_key
 from kommo_bridge.errors import AssistantError, IntegrationError, KommoError
-from kommo_bridge.integrations import Integration
+from kommo_bridge.integrations.store import Integration
 from kommo_bridge.job_queue import JobQueue, work_queue
 from kommo_bridge.jobs import Parts, answer, build_parts, sweep
 from kommo_bridge.kommo.widget_request import WidgetRequest

@@ -13,11 +13,11 @@ from redis import Redis
 from kommo_bridge.answers import GIVEN_UP
 from kommo_bridge.conversations import MAX_BYTES, conversation_name, texts_key, turns_key
 from kommo_bridge.errors import AssistantError, KommoError
-from kommo_bridge.integrations import Integration
+from kommo_bridge.integrations.sentences import HANDOFF_TEXT, NO_TEXT_TEXT, TRANSLATIONS
+from kommo_bridge.integrations.store import Integration
 from kommo_bridge.job_queue import JobQueue
 from kommo_bridge.jobs import Parts, answer, sweep
 from kommo_bridge.kommo.widget_request import WidgetRequest
-from kommo_bridge.sentences import HANDOFF_TEXT, NO_TEXT_TEXT, TRANSLATIONS
 from kommo_bridge.settings import Settings
 from kommo_bridge.turns import MAX_QUESTION_CHARACTERS
 from local.partners.ai import StandInAI, hand_over_call, openai_error

@@ -14,7 +14,13 @@ from flask.cli import AppGroup
 from kommo_bridge.cli.tables import table, told
 from kommo_bridge.cli.token import mint_token
 from kommo_bridge.errors import IntegrationError
-from kommo_bridge.integrations import DOMAINS, SECRETS, Integration, IntegrationStore, from_mapping
+from kommo_bridge.integrations.store import (
+    DOMAINS,
+    SECRETS,
+    Integration,
+    IntegrationStore,
+    from_mapping,
+)
 
 NAMES = ", ".join(item.name for item in fields(Integration))
 

@@ -6,7 +6,7 @@ import click
 from flask.cli import AppGroup
 
 from kommo_bridge.errors import BridgeError
-from kommo_bridge.integrations import Integration, IntegrationStore
+from kommo_bridge.integrations.store import Integration, IntegrationStore
 from kommo_bridge.kommo.tokens import sign_bot_token
 
 

@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 from kommo_bridge.assistant import Assistant
 from kommo_bridge.errors import ArchiveError, AssistantError, KommoError
-from kommo_bridge.integrations import Integration
+from kommo_bridge.integrations.store import Integration
 from kommo_bridge.job_queue import last_widget_version, live_workers, work_queue
 from kommo_bridge.kommo.client import AccountAnswer, KommoClient
 from kommo_bridge.kommo.tokens import days_left

@@ -15,7 +15,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from kommo_bridge.errors import IntegrationError, SettingsError
-from kommo_bridge.integrations import IntegrationStore
+from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.job_queue import oldest_queued_seconds, work_queue
 from kommo_bridge.kommo.tokens import days_left
 from kommo_bridge.monitoring.alerts import Alerts

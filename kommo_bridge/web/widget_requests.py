@@ -8,7 +8,7 @@ from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from kommo_bridge.errors import InvalidRequest, InvalidToken
-from kommo_bridge.integrations import Integration, IntegrationStore
+from kommo_bridge.integrations.store import Integration, IntegrationStore
 from kommo_bridge.job_queue import JobQueue
 from kommo_bridge.kommo.tokens import BotClaims, verify_bot_token
 from kommo_bridge.kommo.widget_request import (

@@ -10,7 +10,7 @@ from click.testing import Result
 from flask import Flask
 
 from kommo_bridge.app import create_app
-from kommo_bridge.integrations import Integration, IntegrationStore
+from kommo_bridge.integrations.store import Integration, IntegrationStore
 from kommo_bridge.settings import Settings
 
 INTEGRATION_ID = "0b01c2d3-0000-4000-8000-00000000456c"

@@ -17,7 +17,7 @@ from conftest import wait_for
 from redis import Redis
 
 from kommo_bridge.app import create_app
-from kommo_bridge.integrations import Integration, IntegrationStore
+from kommo_bridge.integrations.store import Integration, IntegrationStore
 from kommo_bridge.settings import Settings
 from local.partners.kommo.account import Account
 from local.partners.kommo.server import StandInKommo

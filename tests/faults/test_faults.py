@@ -15,7 +15,7 @@ from redis import Redis
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from kommo_bridge.integrations import Integration, IntegrationStore
+from kommo_bridge.integrations.store import Integration, IntegrationStore
 from kommo_bridge.job_queue import CRASH_RETRIES, JobQueue, work_queue
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.settings import Settings

@@ -11,7 +11,7 @@ from conftest import Bridge
 from redis import Redis
 
 from kommo_bridge.cli.token import mint_token
-from kommo_bridge.integrations import Integration, IntegrationStore
+from kommo_bridge.integrations.store import Integration, IntegrationStore
 from kommo_bridge.job_queue import WIDGET_VERSIONS_KEY
 from kommo_bridge.monitoring import doctor
 from kommo_bridge.monitoring.doctor import SKEW_WARNING_SECONDS, Finding, examine

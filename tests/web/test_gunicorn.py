@@ -21,7 +21,7 @@ import requests
 from conftest import INTEGRATION_ID, SECRET_KEY, Salesbot
 from redis import Redis
 
-from kommo_bridge.integrations import Integration, IntegrationStore
+from kommo_bridge.integrations.store import Integration, IntegrationStore
 from local.partners.kommo.account import Account
 from local.partners.kommo.widget_requests import WIDGET_REQUEST_PATH
 from local.redis_server import RedisServer

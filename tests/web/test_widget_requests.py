@@ -14,7 +14,7 @@ from rq.serializers import JSONSerializer
 from werkzeug.test import TestResponse
 
 from kommo_bridge.app import create_app
-from kommo_bridge.integrations import Integration, IntegrationStore
+from kommo_bridge.integrations.store import Integration, IntegrationStore
 from kommo_bridge.job_queue import FUNCTION, work_queue
 from kommo_bridge.redis_client import PREFIX
 from kommo_bridge.settings import RateLimit, Settings

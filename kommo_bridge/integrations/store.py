@@ -29,7 +29,12 @@ from sqlite_utils import Database, Migrations
 from sqlite_utils.db import NotFoundError
 
 from kommo_bridge.errors import IntegrationError, SettingsError
-from kommo_bridge.sentences import FALLBACK_TEXT, HANDOFF_TEXT, NO_TEXT_TEXT, is_sentence
+from kommo_bridge.integrations.sentences import (
+    FALLBACK_TEXT,
+    HANDOFF_TEXT,
+    NO_TEXT_TEXT,
+    is_sentence,
+)
 
 TABLE = "integrations"
 KEY = ("integration_id", "subdomain")

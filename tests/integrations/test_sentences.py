@@ -2,7 +2,7 @@
 
 import pytest
 
-from kommo_bridge.sentences import TRANSLATIONS, is_sentence, language_of, sentence
+from kommo_bridge.integrations.sentences import TRANSLATIONS, is_sentence, language_of, sentence
 
 LANGUAGES = ("es", "pt", "ru", "tr", "id")
 

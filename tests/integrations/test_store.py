@@ -15,7 +15,7 @@ from sqlite_utils import Database
 
 from kommo_bridge.app import create_app
 from kommo_bridge.errors import IntegrationError, SettingsError
-from kommo_bridge.integrations import Integration, IntegrationStore, from_mapping, migrations
+from kommo_bridge.integrations.store import Integration, IntegrationStore, from_mapping, migrations
 from kommo_bridge.settings import Settings
 
 SECRET_KEY = secrets.token_hex(32)
@@ -105,7 +105,7 @@ def test_many_processes_may_migrate_at_once(path: Path) -> None:
     script = """
 import sys
 from pathlib import Path
-from kommo_bridge.integrations import IntegrationStore
+from kommo_bridge.integrations.store import IntegrationStore
 
 store = IntegrationStore(Path(sys.argv[1]), sys.argv[2])
 store.migrate()
@@ -546,7 +546,7 @@ def test_many_processes_read_and_write_at_once(store: IntegrationStore, path: Pa
 import sys
 from dataclasses import replace
 from pathlib import Path
-from kommo_bridge.integrations import Integration, IntegrationStore
+from kommo_bridge.integrations.store import Integration, IntegrationStore
 store = IntegrationStore(Path(sys.argv[1]), sys.argv[2])
 store.migrate()
 mine = Integration("id", f"acme{sys.argv[3]}", secret_key="x")

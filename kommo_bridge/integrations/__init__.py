@@ -1,0 +1,1 @@
+"""Who may speak to the bridge, and how they are answered."""
