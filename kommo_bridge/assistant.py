@@ -20,7 +20,7 @@ from openai.types.chat import (
     ChatCompletionToolParam,
 )
 
-from kommo_bridge.conversations import Turn
+from kommo_bridge.conversations.memory import Turn
 from kommo_bridge.errors import AssistantError
 from kommo_bridge.integrations.store import Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest

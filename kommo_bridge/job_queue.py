@@ -23,7 +23,7 @@ from rq.utils import now, utcformat
 from rq.worker_registration import WORKERS_BY_QUEUE_KEY, get_keys
 
 from kommo_bridge.answers import OPEN_KEY, kept_seconds, record_key, request_text
-from kommo_bridge.conversations import conversation_name, texts_key
+from kommo_bridge.conversations.memory import conversation_name, texts_key
 from kommo_bridge.errors import QueueUnavailable, RateLimited
 from kommo_bridge.integrations.store import Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest

@@ -10,9 +10,9 @@ from flask.cli import AppGroup
 from redis import Redis
 
 from kommo_bridge.cli.tables import table, told
-from kommo_bridge.conversations import ENTITY_TYPES, Conversations, entity_name
+from kommo_bridge.conversations.memory import ENTITY_TYPES, Conversations, entity_name
+from kommo_bridge.conversations.usage import Usage
 from kommo_bridge.integrations.store import IntegrationStore
-from kommo_bridge.usage import Usage
 
 Command = Callable[..., Any]
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from kommo_bridge.conversations import conversation_name
+from kommo_bridge.conversations.memory import conversation_name
 from kommo_bridge.integrations.store import Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.redis_client import PREFIX

@@ -10,7 +10,7 @@ from http import HTTPStatus
 
 from redis import Redis
 
-from kommo_bridge.conversations import ENTITY_TYPES, conversation_name
+from kommo_bridge.conversations.memory import ENTITY_TYPES, conversation_name
 from kommo_bridge.errors import KommoError
 from kommo_bridge.integrations.store import Integration
 from kommo_bridge.kommo.client import KommoClient
