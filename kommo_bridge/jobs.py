@@ -20,8 +20,8 @@ from typing import Any
 from redis.exceptions import RedisError
 from rq import Retry, get_current_job
 
+from kommo_bridge.ai.assistant import Assistant
 from kommo_bridge.answers import CONTINUED, Answers, Outcome
-from kommo_bridge.assistant import Assistant
 from kommo_bridge.conversations.memory import Conversations
 from kommo_bridge.conversations.pause_tags import PauseTags
 from kommo_bridge.conversations.usage import Usage

@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from kommo_bridge.ai.assistant import Assistant, Reply
+from kommo_bridge.ai.messenger_text import messenger_text
 from kommo_bridge.answers import Answer, Answers, Outcome
-from kommo_bridge.assistant import Assistant, Reply
 from kommo_bridge.conversations.memory import Conversations, conversation_name
 from kommo_bridge.conversations.pause_tags import PauseTags
 from kommo_bridge.conversations.usage import Usage
@@ -20,7 +21,6 @@ from kommo_bridge.errors import AssistantError
 from kommo_bridge.integrations.sentences import language_of, sentence
 from kommo_bridge.integrations.store import Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest
-from kommo_bridge.messenger_text import messenger_text
 from kommo_bridge.telemetry.incidents import REFUSED_BY_AI, Incidents
 from kommo_bridge.telemetry.logs import log_event
 from kommo_bridge.telemetry.metrics import Metrics

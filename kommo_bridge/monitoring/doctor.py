@@ -15,7 +15,7 @@ import requests
 from redis import Redis
 from redis.exceptions import RedisError
 
-from kommo_bridge.assistant import Assistant
+from kommo_bridge.ai.assistant import Assistant
 from kommo_bridge.errors import ArchiveError, AssistantError, KommoError
 from kommo_bridge.integrations.store import Integration
 from kommo_bridge.job_queue import last_widget_version, live_workers, work_queue

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kommo_bridge.assistant import Assistant, Reply
+from kommo_bridge.ai.assistant import Assistant, Reply
 from kommo_bridge.errors import AssistantError
 from kommo_bridge.integrations.store import Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest
