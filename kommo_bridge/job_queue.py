@@ -22,14 +22,14 @@ from rq.serializers import JSONSerializer
 from rq.utils import now, utcformat
 from rq.worker_registration import WORKERS_BY_QUEUE_KEY, get_keys
 
-from kommo_bridge.answers import OPEN_KEY, kept_seconds, record_key, request_text
+from kommo_bridge.answers.record import OPEN_KEY, kept_seconds, record_key, request_text
+from kommo_bridge.answers.turns import MAX_TEXTS, TEXTS_KEPT_SECONDS, text_value
 from kommo_bridge.conversations.memory import conversation_name, texts_key
 from kommo_bridge.errors import QueueUnavailable, RateLimited
 from kommo_bridge.integrations.store import Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.redis_client import PREFIX
 from kommo_bridge.settings import Settings
-from kommo_bridge.turns import MAX_TEXTS, TEXTS_KEPT_SECONDS, text_value
 
 QUEUE_NAME = "kommo"
 FUNCTION = "kommo_bridge.jobs.answer_widget_request"

@@ -21,23 +21,23 @@ from redis.exceptions import RedisError
 from rq import Retry, get_current_job
 
 from kommo_bridge.ai.assistant import Assistant
-from kommo_bridge.answers import CONTINUED, Answers, Outcome
+from kommo_bridge.answers.record import CONTINUED, Answers, Outcome
+from kommo_bridge.answers.rules import Outcomes
+from kommo_bridge.answers.sender import SWEEP_MARGIN_SECONDS, Delivery
+from kommo_bridge.answers.turns import Turns
 from kommo_bridge.conversations.memory import Conversations
 from kommo_bridge.conversations.pause_tags import PauseTags
 from kommo_bridge.conversations.usage import Usage
-from kommo_bridge.delivery import SWEEP_MARGIN_SECONDS, Delivery
 from kommo_bridge.errors import AssistantError, IntegrationError, PartnerError
 from kommo_bridge.integrations.store import Integration, IntegrationStore
 from kommo_bridge.kommo.client import KommoClient
 from kommo_bridge.kommo.pacing import Pacer
 from kommo_bridge.kommo.widget_request import WidgetRequest
-from kommo_bridge.outcomes import Outcomes
 from kommo_bridge.redis_client import connect
 from kommo_bridge.settings import Settings
 from kommo_bridge.telemetry.incidents import Incidents
 from kommo_bridge.telemetry.logs import log_event, request_logged
 from kommo_bridge.telemetry.metrics import Metrics
-from kommo_bridge.turns import Turns
 
 # Waits of a classical worker that are slept through: a burst, or another one's turn.
 SLEPT_SECONDS = 10.0

@@ -18,7 +18,7 @@ from rq.scheduler import RQScheduler
 from rq.serializers import JSONSerializer
 from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
-from kommo_bridge.answers import OPEN_KEY, record_key
+from kommo_bridge.answers.record import OPEN_KEY, record_key
 from kommo_bridge.errors import QueueUnavailable, RateLimited
 from kommo_bridge.job_queue import QUEUE_NAME, JobQueue, limit_name, work_queue
 from kommo_bridge.kommo.widget_request import WidgetRequest

@@ -12,7 +12,14 @@ from conftest import Ask
 from redis import Redis
 
 from kommo_bridge import jobs
-from kommo_bridge.answers import CONTINUED, GIVEN_UP, OPEN_KEY, Answers, claim_key, record_key
+from kommo_bridge.answers.record import (
+    CONTINUED,
+    GIVEN_UP,
+    OPEN_KEY,
+    Answers,
+    claim_key,
+    record_key,
+)
 from kommo_bridge.errors import AssistantError, IntegrationError, KommoError
 from kommo_bridge.integrations.store import Integration
 from kommo_bridge.job_queue import JobQueue, work_queue

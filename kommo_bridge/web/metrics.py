@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 from redis import Redis
 from redis.exceptions import RedisError
 
-from kommo_bridge.answers import OPEN_KEY
+from kommo_bridge.answers.record import OPEN_KEY
 from kommo_bridge.errors import SettingsError
 from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.job_queue import live_workers, oldest_queued_seconds, work_queue

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from kommo_bridge.answers import CLAIM_SECONDS, CONTINUED, GIVEN_UP, Answer, Answers, Outcome
+from kommo_bridge.answers.record import CLAIM_SECONDS, CONTINUED, GIVEN_UP, Answer, Answers, Outcome
 from kommo_bridge.errors import IntegrationError, KommoError, RefusedRequest
 from kommo_bridge.integrations.store import Integration, IntegrationStore
 from kommo_bridge.kommo.client import KommoClient

@@ -13,7 +13,7 @@ from typing import Any
 
 from redis import Redis
 
-from kommo_bridge.answers import OPEN, Answers, Outcome, record_key
+from kommo_bridge.answers.record import OPEN, Answers, Outcome, record_key
 from kommo_bridge.conversations.memory import conversation_name, texts_key
 from kommo_bridge.integrations.store import Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest

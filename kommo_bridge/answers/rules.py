@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 
 from kommo_bridge.ai.assistant import Assistant, Reply
 from kommo_bridge.ai.messenger_text import messenger_text
-from kommo_bridge.answers import Answer, Answers, Outcome
+from kommo_bridge.answers.record import Answer, Answers, Outcome
+from kommo_bridge.answers.sender import wait_after
+from kommo_bridge.answers.turns import SKIPPED, Place, Turns, is_own_widget
 from kommo_bridge.conversations.memory import Conversations, conversation_name
 from kommo_bridge.conversations.pause_tags import PauseTags
 from kommo_bridge.conversations.usage import Usage
-from kommo_bridge.delivery import wait_after
 from kommo_bridge.errors import AssistantError
 from kommo_bridge.integrations.sentences import language_of, sentence
 from kommo_bridge.integrations.store import Integration
@@ -24,7 +25,6 @@ from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.telemetry.incidents import REFUSED_BY_AI, Incidents
 from kommo_bridge.telemetry.logs import log_event
 from kommo_bridge.telemetry.metrics import Metrics
-from kommo_bridge.turns import SKIPPED, Place, Turns, is_own_widget
 
 # How long to wait for the turn of others: longer, the more of them are in front.
 TURN_WAIT_SECONDS = 1.0

@@ -10,7 +10,8 @@ import pytest
 from conftest import Ask
 from redis import Redis
 
-from kommo_bridge.answers import GIVEN_UP
+from kommo_bridge.answers.record import GIVEN_UP
+from kommo_bridge.answers.turns import MAX_QUESTION_CHARACTERS
 from kommo_bridge.conversations.memory import MAX_BYTES, conversation_name, texts_key, turns_key
 from kommo_bridge.errors import AssistantError, KommoError
 from kommo_bridge.integrations.sentences import HANDOFF_TEXT, NO_TEXT_TEXT, TRANSLATIONS
@@ -19,7 +20,6 @@ from kommo_bridge.job_queue import JobQueue
 from kommo_bridge.jobs import Parts, answer, sweep
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.settings import Settings
-from kommo_bridge.turns import MAX_QUESTION_CHARACTERS
 from local.partners.ai import StandInAI, hand_over_call, openai_error
 from local.partners.http.faults import Reset, ResetAfter, Status
 from local.partners.kommo.account import Account

@@ -1,0 +1,1 @@
+"""One conversation's turn, from the job to Kommo."""
