@@ -12,15 +12,15 @@ from redis.exceptions import RedisError
 from kommo_bridge.app import open_store
 from kommo_bridge.errors import SettingsError
 from kommo_bridge.integrations.store import IntegrationStore
-from kommo_bridge.job_queue import work_queue
 from kommo_bridge.jobs import flush_figures, process_parts, sweep
 from kommo_bridge.monitoring.alerts import Alerts
 from kommo_bridge.monitoring.watch import Watch
+from kommo_bridge.queue.enqueue import work_queue
+from kommo_bridge.queue.thread_worker import ThreadWorker
 from kommo_bridge.redis_client import connect
 from kommo_bridge.settings import Settings
 from kommo_bridge.telemetry.error_reports import start_error_reports
 from kommo_bridge.telemetry.logs import log_event, set_up_logging
-from kommo_bridge.thread_worker import ThreadWorker
 
 WAIT_FOR_REDIS_SECONDS = 1.0
 # An acknowledgement has two seconds, an answer two minutes: on a shared machine the web goes first.

@@ -20,8 +20,8 @@ from load import percentile
 from report import Figure, table
 from stage import Stage, stage, wait_for_web
 
-from kommo_bridge.job_queue import JobQueue
 from kommo_bridge.kommo.widget_request import WidgetRequest
+from kommo_bridge.queue.enqueue import JobQueue
 from kommo_bridge.redis_client import connect
 from local.processes import ROOT
 

@@ -20,7 +20,7 @@ from stage import NO_BURSTS, Stage, stage, wait_for_web
 
 from kommo_bridge.conversations.memory import Conversations, conversation_name, turns_key
 from kommo_bridge.integrations.store import IntegrationStore
-from kommo_bridge.job_queue import JobQueue
+from kommo_bridge.queue.enqueue import JobQueue
 from kommo_bridge.redis_client import connect
 
 PART = "growth"

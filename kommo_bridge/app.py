@@ -13,10 +13,10 @@ from kommo_bridge.cli.token import token_group
 from kommo_bridge.cli.widget import widget
 from kommo_bridge.errors import IntegrationError, SettingsError
 from kommo_bridge.integrations.store import IntegrationStore
-from kommo_bridge.job_queue import JobQueue
 from kommo_bridge.kommo.widget_request import MAX_BODY_BYTES
 from kommo_bridge.monitoring.alerts import Alerts
 from kommo_bridge.monitoring.watch import Watch
+from kommo_bridge.queue.enqueue import JobQueue
 from kommo_bridge.redis_client import WEB_TIMEOUT_SECONDS, connect
 from kommo_bridge.settings import Settings
 from kommo_bridge.telemetry.logs import log_event

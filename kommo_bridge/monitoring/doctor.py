@@ -18,12 +18,12 @@ from redis.exceptions import RedisError
 from kommo_bridge.ai.assistant import Assistant
 from kommo_bridge.errors import ArchiveError, AssistantError, KommoError
 from kommo_bridge.integrations.store import Integration
-from kommo_bridge.job_queue import last_widget_version, live_workers, work_queue
 from kommo_bridge.kommo.client import AccountAnswer, KommoClient
 from kommo_bridge.kommo.tokens import days_left
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.outgoing.requests_session import limited_session
 from kommo_bridge.outgoing.total_limit import total_limit
+from kommo_bridge.queue.enqueue import last_widget_version, live_workers, work_queue
 from kommo_bridge.redis_client import connect
 from kommo_bridge.settings import Settings, is_loopback
 from kommo_bridge.widget.build import SHARED_WIDGET, source_version

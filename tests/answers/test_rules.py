@@ -16,9 +16,9 @@ from kommo_bridge.conversations.memory import MAX_BYTES, conversation_name, text
 from kommo_bridge.errors import AssistantError, KommoError
 from kommo_bridge.integrations.sentences import HANDOFF_TEXT, NO_TEXT_TEXT, TRANSLATIONS
 from kommo_bridge.integrations.store import Integration
-from kommo_bridge.job_queue import JobQueue
 from kommo_bridge.jobs import Parts, answer, sweep
 from kommo_bridge.kommo.widget_request import WidgetRequest
+from kommo_bridge.queue.enqueue import JobQueue
 from kommo_bridge.settings import Settings
 from local.partners.ai import StandInAI, hand_over_call, openai_error
 from local.partners.http.faults import Reset, ResetAfter, Status

@@ -17,8 +17,8 @@ from rq.serializers import JSONSerializer
 from kommo_bridge import jobs
 from kommo_bridge.app import create_app
 from kommo_bridge.integrations.store import Integration
-from kommo_bridge.job_queue import JobQueue, work_queue
 from kommo_bridge.kommo.widget_request import WidgetRequest
+from kommo_bridge.queue.enqueue import JobQueue, work_queue
 from kommo_bridge.settings import Settings
 from local.partners.ai import StandInAI, openai_error
 from local.partners.http.faults import Status

@@ -20,9 +20,9 @@ from rq.scheduler import RQScheduler
 from rq.timeouts import BaseDeathPenalty, JobTimeoutException
 from rq.worker import BaseWorker
 
-from kommo_bridge.job_queue import live_workers, work_queue
-from kommo_bridge.thread_worker import ThreadWorker
-from kommo_bridge.ticked_timeout import TickedDeathPenalty
+from kommo_bridge.queue.enqueue import live_workers, work_queue
+from kommo_bridge.queue.job_timeout import TickedDeathPenalty
+from kommo_bridge.queue.thread_worker import ThreadWorker
 from local.redis_server import RedisServer
 
 HERE = Path(__file__).parent
@@ -31,8 +31,8 @@ import os, sys, threading, time
 from redis import Redis
 from rq import Retry
 from kommo_bridge.telemetry.logs import set_up_logging
-from kommo_bridge.thread_worker import ThreadWorker
-from kommo_bridge.job_queue import work_queue
+from kommo_bridge.queue.thread_worker import ThreadWorker
+from kommo_bridge.queue.enqueue import work_queue
 
 REDIS = Redis.from_url(os.environ["REDIS_URL"])
 

@@ -32,9 +32,9 @@ from rq.utils import now
 from rq.worker import BaseWorker, WorkerStatus
 
 from kommo_bridge.errors import BridgeError
-from kommo_bridge.recovery import Recovery
+from kommo_bridge.queue.job_timeout import TickedDeathPenalty
+from kommo_bridge.queue.recovery import Recovery
 from kommo_bridge.telemetry.logs import log_event, told_error
-from kommo_bridge.ticked_timeout import TickedDeathPenalty
 
 TICK_SECONDS = 1.0
 # A burst's quiet time is waited for by the scheduler: what it adds, customers feel.

@@ -20,8 +20,8 @@ from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
 from kommo_bridge.answers.record import OPEN_KEY, record_key
 from kommo_bridge.errors import QueueUnavailable, RateLimited
-from kommo_bridge.job_queue import QUEUE_NAME, JobQueue, limit_name, work_queue
 from kommo_bridge.kommo.widget_request import WidgetRequest
+from kommo_bridge.queue.enqueue import QUEUE_NAME, JobQueue, limit_name, work_queue
 from kommo_bridge.redis_client import connect
 from kommo_bridge.settings import RateLimit, Settings
 from kommo_bridge.telemetry.metrics import KEY as METRICS_KEY

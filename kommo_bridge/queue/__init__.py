@@ -1,0 +1,1 @@
+"""RQ lives here and nowhere else: enqueueing, the worker, its recovery."""
