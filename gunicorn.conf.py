@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-worker_class = "kommo_bridge.web.server.DeadlineWorker"
+worker_class = "kommo_bridge.web.gunicorn_worker.DeadlineWorker"
 workers = int(os.environ.get("WEB_CONCURRENCY") or 2)
 # A request needs a thread for about a millisecond; the rest is for senders that are slow, each
 # held for a thread's deadline of 2 s. Idle threads are not even started.

@@ -24,7 +24,7 @@ from kommo_bridge.telemetry.metrics import Metrics
 from kommo_bridge.web.dashboard import mount_dashboard
 from kommo_bridge.web.errors import register_error_handlers
 from kommo_bridge.web.health import health
-from kommo_bridge.web.metrics import metrics_page
+from kommo_bridge.web.metrics_page import metrics_page
 from kommo_bridge.web.request_log import register_request_log
 from kommo_bridge.web.widget_requests import widget_requests
 
