@@ -15,7 +15,7 @@ from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.jobs import flush_figures, process_parts, sweep
 from kommo_bridge.monitoring.alerts import Alerts
 from kommo_bridge.monitoring.watch import Watch
-from kommo_bridge.queue.enqueue import work_queue
+from kommo_bridge.queue.state import work_queue
 from kommo_bridge.queue.thread_worker import ThreadWorker
 from kommo_bridge.redis_client import connect
 from kommo_bridge.settings import Settings

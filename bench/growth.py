@@ -18,7 +18,8 @@ from redis import Redis
 from report import Figure, table
 from stage import NO_BURSTS, Stage, stage, wait_for_web
 
-from kommo_bridge.conversations.memory import Conversations, conversation_name, turns_key
+from kommo_bridge.conversations.keys import conversation_name, turns_key
+from kommo_bridge.conversations.memory import Conversations
 from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.queue.enqueue import JobQueue
 from kommo_bridge.redis_client import connect

@@ -24,7 +24,8 @@ from kommo_bridge.errors import AssistantError, IntegrationError, KommoError
 from kommo_bridge.integrations.store import Integration
 from kommo_bridge.jobs import Parts, answer, build_parts, sweep
 from kommo_bridge.kommo.widget_request import WidgetRequest
-from kommo_bridge.queue.enqueue import JobQueue, work_queue
+from kommo_bridge.queue.enqueue import JobQueue
+from kommo_bridge.queue.state import work_queue
 from kommo_bridge.settings import Settings
 from local.partners.ai import StandInAI, openai_error
 from local.partners.http.exchange import Request

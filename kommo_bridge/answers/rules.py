@@ -15,7 +15,8 @@ from kommo_bridge.ai.messenger_text import messenger_text
 from kommo_bridge.answers.record import Answer, Answers, Outcome
 from kommo_bridge.answers.sender import wait_after
 from kommo_bridge.answers.turns import SKIPPED, Place, Turns, is_own_widget
-from kommo_bridge.conversations.memory import Conversations, conversation_name
+from kommo_bridge.conversations.keys import conversation_name, integration_name
+from kommo_bridge.conversations.memory import Conversations
 from kommo_bridge.conversations.pause_tags import PauseTags
 from kommo_bridge.conversations.usage import Usage
 from kommo_bridge.errors import AssistantError
@@ -164,7 +165,7 @@ class Outcomes:
             return self._after_ai_error(request, record, integration, error)
         self.metrics.observe("kommo_bridge_ai_seconds", time.monotonic() - started)
         self.metrics.count("kommo_bridge_tokens", amount=reply.tokens)
-        self.incidents.note(integration, good=(REFUSED_BY_AI,))
+        self.incidents.note(integration_name(integration), good=(REFUSED_BY_AI,))
         log_event(
             logger,
             "reply received",
@@ -218,7 +219,7 @@ class Outcomes:
         )
         self.metrics.count("kommo_bridge_failures", "ai_final" if error.permanent else "ai")
         if error.permanent:
-            self.incidents.note(integration, bad=(REFUSED_BY_AI,))
+            self.incidents.note(integration_name(integration), bad=(REFUSED_BY_AI,))
         left = self.seconds_left(request)
         if error.permanent or left <= 0:
             return self._failure(request, integration, str(error))

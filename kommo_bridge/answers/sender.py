@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from kommo_bridge.answers.record import CLAIM_SECONDS, CONTINUED, GIVEN_UP, Answer, Answers, Outcome
+from kommo_bridge.conversations.keys import integration_name
 from kommo_bridge.errors import IntegrationError, KommoError, RefusedRequest
 from kommo_bridge.integrations.store import Integration, IntegrationStore
 from kommo_bridge.kommo.client import KommoClient
@@ -172,7 +173,9 @@ class Delivery:
         good: tuple[str, ...] = (TOKEN_REFUSED, BLOCKED_BY_KOMMO)
         if outcome.status in ("success", "handoff"):
             good = (*good, ANSWERS_FAIL)
-        self.incidents.note(request, bad=(ANSWERS_FAIL,) if outcome.error else (), good=good)
+        self.incidents.note(
+            integration_name(request), bad=(ANSWERS_FAIL,) if outcome.error else (), good=good
+        )
 
     def _call(
         self, request: WidgetRequest, body: Continuation, integration: Integration, claim: str
@@ -218,7 +221,7 @@ class Delivery:
         )
         self.metrics.count("kommo_bridge_failures", f"kommo_{error.status or 'no_answer'}")
         if error.status == HTTPStatus.UNAUTHORIZED:
-            self.incidents.note(request, bad=(TOKEN_REFUSED,))
+            self.incidents.note(integration_name(request), bad=(TOKEN_REFUSED,))
         if not error.arrived and not record.uncertain:
             self.answers.not_sent(request.job_id)
         wait = max(error.retry_after_seconds or 0.0, wait_after(record.attempts))
@@ -228,7 +231,7 @@ class Delivery:
         elif error.status == HTTPStatus.FORBIDDEN and self.pacer.was_limited(integration.host):
             wait = PAUSE_AFTER_BLOCK_SECONDS
             self.pacer.pause_all(wait)
-            self.incidents.note(request, bad=(BLOCKED_BY_KOMMO,))
+            self.incidents.note(integration_name(request), bad=(BLOCKED_BY_KOMMO,))
         elif error.permanent:
             self.give_up(request)
             raise error
@@ -238,7 +241,7 @@ class Delivery:
         """Nobody tries to continue this Salesbot any more."""
         self.answers.close(request.job_id, GIVEN_UP)
         self.metrics.count("kommo_bridge_failures", "given_up")
-        self.incidents.note(request, bad=(ANSWERS_FAIL,))
+        self.incidents.note(integration_name(request), bad=(ANSWERS_FAIL,))
 
     def _later(self, request: WidgetRequest, wait: float, error: KommoError | None = None) -> float:
         """Wait, unless the last moment for a continue call has passed."""

@@ -14,10 +14,9 @@ from typing import Any
 from redis import Redis
 
 from kommo_bridge.answers.record import OPEN, Answers, Outcome, record_key
-from kommo_bridge.conversations.memory import conversation_name, texts_key
+from kommo_bridge.conversations.keys import conversation_name, texts_key, turn_key
 from kommo_bridge.integrations.store import Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest
-from kommo_bridge.redis_client import PREFIX
 
 TEXTS_KEPT_SECONDS = 3600
 MAX_TEXTS = 50
@@ -176,13 +175,14 @@ class Turns:
         milliseconds = int((seconds + TURN_MARGIN_SECONDS) * 1000)
         return bool(
             self._take(
-                keys=[_turn_key(request)], args=[request.job_id, milliseconds, record_key("")]
+                keys=[turn_key(conversation_name(request))],
+                args=[request.job_id, milliseconds, record_key("")],
             )
         )
 
     def release(self, request: WidgetRequest) -> None:
         """Give the turn to the next."""
-        self._release(keys=[_turn_key(request)], args=[request.job_id])
+        self._release(keys=[turn_key(conversation_name(request))], args=[request.job_id])
 
     def leave(self, request: WidgetRequest, texts: list[Text]) -> None:
         """Take off what is answered, and the request itself."""
@@ -256,7 +256,3 @@ def _alone(request: WidgetRequest) -> Text:
         open=True,
         outcome="",
     )
-
-
-def _turn_key(request: WidgetRequest) -> str:
-    return f"{PREFIX}conversation:{conversation_name(request)}:turn"

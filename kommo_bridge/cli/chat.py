@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kommo_bridge.cli.tables import told
-from kommo_bridge.conversations.memory import conversation_name
+from kommo_bridge.conversations.keys import conversation_name
 from kommo_bridge.integrations.store import Integration, IntegrationStore
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.settings import Settings

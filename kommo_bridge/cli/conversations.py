@@ -10,7 +10,8 @@ from flask.cli import AppGroup
 from redis import Redis
 
 from kommo_bridge.cli.tables import table, told
-from kommo_bridge.conversations.memory import ENTITY_TYPES, Conversations, entity_name
+from kommo_bridge.conversations.keys import ENTITY_TYPES, entity_name
+from kommo_bridge.conversations.memory import Conversations
 from kommo_bridge.conversations.usage import Usage
 from kommo_bridge.integrations.store import IntegrationStore
 

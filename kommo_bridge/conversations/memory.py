@@ -11,9 +11,15 @@ from typing import Any
 
 from redis import Redis
 
+from kommo_bridge.conversations.keys import (
+    conversation_name,
+    no_text_key,
+    pause_key,
+    texts_key,
+    turns_key,
+)
 from kommo_bridge.integrations.store import Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest
-from kommo_bridge.redis_client import PREFIX
 
 # What the AI is told of the past, in characters; the oldest turns go first.
 HISTORY_CHARACTERS = 12_000
@@ -21,7 +27,6 @@ HISTORY_CHARACTERS = 12_000
 MAX_BYTES = 64 * 1024
 MAX_TURN_CHARACTERS = 4_000
 NO_TEXT_PAUSE_SECONDS = 180
-ENTITY_TYPES = {"lead": "2", "contact": "1", "customer": "12"}
 
 # KEYS: turns. ARGV: job id, turn, turns kept, bytes kept, lifetime in seconds.
 REMEMBER = """
@@ -131,7 +136,7 @@ class Conversations:
         key = turns_key(name)
         with self._redis.pipeline() as pipeline:
             pipeline.llen(key)
-            pipeline.delete(key, texts_key(name), f"{_key(name)}:no_text")
+            pipeline.delete(key, texts_key(name), no_text_key(name))
             return int(pipeline.execute()[0])
 
     def may_ask_for_text(self, request: WidgetRequest) -> bool:
@@ -139,35 +144,6 @@ class Conversations:
 
         The same request may ask again: its first try may not have come through.
         """
-        key = f"{_key(conversation_name(request))}:no_text"
+        key = no_text_key(conversation_name(request))
         self._redis.set(key, request.job_id, nx=True, ex=NO_TEXT_PAUSE_SECONDS)
         return bool(self._redis.get(key) == request.job_id.encode())
-
-
-def conversation_name(request: WidgetRequest) -> str:
-    """Integration and signed entity."""
-    return f"{request.integration_id}:{request.subdomain}:{request.entity_type}:{request.entity_id}"
-
-
-def entity_name(integration: Integration, entity_type: str, entity_id: int) -> str:
-    """The conversation that an operator means; `entity_type` as the token has it, such as 2."""
-    return f"{integration.integration_id}:{integration.subdomain}:{entity_type}:{entity_id}"
-
-
-def turns_key(name: str) -> str:
-    """The Redis key of what was said."""
-    return f"{_key(name)}:turns"
-
-
-def texts_key(name: str) -> str:
-    """The Redis key of what was written and is not answered yet."""
-    return f"{_key(name)}:texts"
-
-
-def pause_key(name: str) -> str:
-    """The Redis key of a pause."""
-    return f"{_key(name)}:pause"
-
-
-def _key(name: str) -> str:
-    return f"{PREFIX}conversation:{name}"

@@ -10,13 +10,12 @@ from http import HTTPStatus
 
 from redis import Redis
 
-from kommo_bridge.conversations.memory import ENTITY_TYPES, conversation_name
+from kommo_bridge.conversations.keys import ENTITY_TYPES, conversation_name, tagged_key
 from kommo_bridge.errors import KommoError
 from kommo_bridge.integrations.store import Integration
 from kommo_bridge.kommo.client import KommoClient
 from kommo_bridge.kommo.pacing import Pacer
 from kommo_bridge.kommo.widget_request import WidgetRequest, check_return_url
-from kommo_bridge.redis_client import PREFIX
 from kommo_bridge.telemetry.logs import log_event
 
 REMEMBERED_SECONDS = 4
@@ -40,7 +39,7 @@ class PauseTags:
         """Whether the tag is there; False also when Kommo cannot say."""
         if not integration.pause_tag or request.entity_type != ENTITY_TYPES["lead"]:
             return False
-        key = f"{PREFIX}conversation:{conversation_name(request)}:tagged"
+        key = tagged_key(conversation_name(request))
         known = self._redis.get(key)
         if known is not None:
             return bool(known == b"1")

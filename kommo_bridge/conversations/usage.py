@@ -10,10 +10,9 @@ from datetime import UTC, datetime
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from kommo_bridge.conversations.memory import conversation_name
+from kommo_bridge.conversations.keys import conversation_name, hour_key, period_key
 from kommo_bridge.integrations.store import Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest
-from kommo_bridge.redis_client import PREFIX
 from kommo_bridge.telemetry.logs import log_event
 
 HOUR_SECONDS = 3600
@@ -52,7 +51,7 @@ class Usage:
 
     def count(self, request: WidgetRequest, integration: Integration, tokens: int) -> None:
         """One reply was written, for so many tokens."""
-        hour = _hour_key(request)
+        hour = hour_key(conversation_name(request))
         day, month = _period_keys(integration)
         with self._redis.pipeline() as pipeline:
             pipeline.set(hour, 0, nx=True, ex=HOUR_SECONDS)
@@ -97,7 +96,7 @@ class Usage:
 
     def _all(self, request: WidgetRequest, integration: Integration) -> list[Used]:
         cap = integration.replies_per_hour
-        in_hour = int(self._redis.get(_hour_key(request)) or 0) if cap else 0
+        in_hour = int(self._redis.get(hour_key(conversation_name(request))) or 0) if cap else 0
         return [Used("replies_per_hour", in_hour, cap), *self._capped(integration)]
 
     def _capped(self, integration: Integration) -> list[Used]:
@@ -105,11 +104,6 @@ class Usage:
         return self.used(integration) if any(getattr(integration, cap) for cap in CAPS) else []
 
 
-def _hour_key(request: WidgetRequest) -> str:
-    return f"{PREFIX}usage:hour:{conversation_name(request)}"
-
-
 def _period_keys(integration: Integration) -> tuple[str, str]:
     now = datetime.now(UTC)
-    name = f"{PREFIX}usage:{integration.integration_id}:{integration.subdomain}"
-    return f"{name}:{now:%Y-%m-%d}", f"{name}:{now:%Y-%m}"
+    return period_key(integration, f"{now:%Y-%m-%d}"), period_key(integration, f"{now:%Y-%m}")

@@ -23,7 +23,7 @@ from kommo_bridge.kommo.tokens import days_left
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.outgoing.requests_session import limited_session
 from kommo_bridge.outgoing.total_limit import total_limit
-from kommo_bridge.queue.enqueue import last_widget_version, live_workers, work_queue
+from kommo_bridge.queue.state import last_widget_version, live_workers, work_queue
 from kommo_bridge.redis_client import connect
 from kommo_bridge.settings import Settings, is_loopback
 from kommo_bridge.widget.build import SHARED_WIDGET, source_version

@@ -14,13 +14,14 @@ from collections.abc import Mapping
 from redis import Redis
 from redis.exceptions import RedisError
 
+from kommo_bridge.conversations.keys import integration_name
 from kommo_bridge.errors import IntegrationError, SettingsError
 from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.kommo.tokens import days_left
 from kommo_bridge.monitoring.alerts import Alerts
-from kommo_bridge.queue.enqueue import oldest_queued_seconds, work_queue
+from kommo_bridge.queue.state import oldest_queued_seconds, work_queue
 from kommo_bridge.redis_client import PREFIX
-from kommo_bridge.telemetry.incidents import ANSWERS_FAIL, Incidents, integration_name
+from kommo_bridge.telemetry.incidents import ANSWERS_FAIL, Incidents
 from kommo_bridge.telemetry.logs import log_event, told_error
 
 LOOK_KEY = f"{PREFIX}alerts:look"

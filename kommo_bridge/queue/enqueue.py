@@ -20,18 +20,17 @@ from rq.job import Retry as RetryPolicy
 from rq.rate_limit import RateLimitRegistry
 from rq.serializers import JSONSerializer
 from rq.utils import now, utcformat
-from rq.worker_registration import WORKERS_BY_QUEUE_KEY, get_keys
+from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
 from kommo_bridge.answers.record import OPEN_KEY, kept_seconds, record_key, request_text
 from kommo_bridge.answers.turns import MAX_TEXTS, TEXTS_KEPT_SECONDS, text_value
-from kommo_bridge.conversations.memory import conversation_name, texts_key
+from kommo_bridge.conversations.keys import conversation_name, integration_key, texts_key
 from kommo_bridge.errors import QueueUnavailable, RateLimited
-from kommo_bridge.integrations.store import Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest
+from kommo_bridge.queue.state import QUEUE_NAME, WIDGET_VERSIONS_KEY
 from kommo_bridge.redis_client import PREFIX
 from kommo_bridge.settings import Settings
 
-QUEUE_NAME = "kommo"
 FUNCTION = "kommo_bridge.jobs.answer_widget_request"
 
 # They hold customers' words, so they go when nobody needs them any more.
@@ -41,9 +40,7 @@ FAILURE_TTL_SECONDS = 7 * 24 * 3600
 # For jobs whose worker died: at once, then with growing waits.
 CRASH_RETRIES = RetryPolicy(8, interval=[0, 0, 5, 15, 30, 60, 60, 60])
 RETRY_AFTER_OUTAGE_SECONDS = 5
-WIDGET_VERSIONS_KEY = f"{PREFIX}widget_versions"
 MAX_VERSION_CHARACTERS = 40
-LOOKED_AT = 50
 
 # KEYS: record, job, rate counter, limit, jobs let in, jobs held back, texts of the conversation.
 # ARGV: id, request of the record, kept seconds, sweep time, now, limit's name, text, version of the
@@ -114,7 +111,7 @@ class JobQueue:
             RateLimited: The integration sent more than `RATE_LIMIT` allows.
             QueueUnavailable: Redis is away, slow or full.
         """
-        name, job_id = limit_name(request), request.job_id
+        name, job_id = integration_key(request), request.job_id
         keys = self._keys(request, name, job_id)
         try:
             answer = self._run([*keys, *self._args(request, name, job_id)], len(keys))
@@ -203,39 +200,3 @@ def _script(settings: Settings, redis: Redis) -> str:
         "job_ttl": JOB_TTL_SECONDS,
         "fields": ", ".join(pairs),
     }
-
-
-def limit_name(speaker: WidgetRequest | Integration) -> str:
-    """What is counted per integration: inbound rate, jobs at once, the widget's version."""
-    return f"{speaker.integration_id}:{speaker.subdomain}"
-
-
-def last_widget_version(redis: Redis, integration: Integration) -> str:
-    """The version of our widget that last sent a request; empty when none did."""
-    version = redis.hget(WIDGET_VERSIONS_KEY, limit_name(integration))
-    return version.decode(errors="replace") if isinstance(version, bytes) else ""
-
-
-def work_queue(redis: Redis) -> Queue:
-    """The same queue as RQ's object, for the worker, the health page and the dashboard."""
-    return Queue(QUEUE_NAME, connection=redis, serializer=JSONSerializer)
-
-
-def live_workers(queue: Queue) -> int:
-    """How many workers of this queue are alive; RQ also lists those that died a while ago."""
-    keys = get_keys(queue)
-    return int(queue.connection.exists(*keys)) if keys else 0
-
-
-def oldest_queued_seconds(queue: Queue) -> float:
-    """How long the oldest job has waited, queued or held back, 0 when none does."""
-    # The first that still exists: a job expires after a day, its id stays in the queue.
-    first = Job.fetch_many(
-        queue.get_job_ids(0, LOOKED_AT), connection=queue.connection, serializer=queue.serializer
-    )
-    since = [job.enqueued_at.timestamp() for job in first if job and job.enqueued_at][:1]
-    with queue.connection.pipeline(transaction=False) as pipeline:
-        for limit in RateLimitRegistry.all(queue.connection):
-            pipeline.zrange(limit.rate_limited_key, 0, 0, withscores=True)
-        since += [score for first in pipeline.execute() for _, score in first]
-    return max(0.0, time.time() - min(since)) if since else 0.0

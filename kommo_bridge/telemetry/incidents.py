@@ -10,8 +10,6 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import RedisError
 
-from kommo_bridge.integrations.store import Integration
-from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.redis_client import PREFIX
 from kommo_bridge.telemetry.logs import log_event
 
@@ -33,13 +31,12 @@ class Incidents:
 
     def note(
         self,
-        speaker: WidgetRequest | Integration,
+        name: str,
         *,
         bad: tuple[str, ...] = (),
         good: tuple[str, ...] = (),
     ) -> None:
         """Count what is bad, forget what is good; a Redis that is away holds nothing up."""
-        name = integration_name(speaker)
         try:
             with self._redis.pipeline(transaction=False) as pipeline:
                 for kind in bad:
@@ -66,8 +63,3 @@ class Incidents:
     def forget(self, kind: str, name: str) -> None:
         """Its integration is gone."""
         self._redis.hdel(KEY, f"{kind} {name}")
-
-
-def integration_name(speaker: WidgetRequest | Integration) -> str:
-    """`subdomain/integration-id`, as the commands take it."""
-    return f"{speaker.subdomain}/{speaker.integration_id}"

@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 
 from kommo_bridge.errors import BridgeError
 from kommo_bridge.integrations.store import IntegrationStore
-from kommo_bridge.queue.enqueue import live_workers, oldest_queued_seconds, work_queue
+from kommo_bridge.queue.state import live_workers, oldest_queued_seconds, work_queue
 from kommo_bridge.telemetry.logs import log_event
 
 logger = logging.getLogger(__name__)

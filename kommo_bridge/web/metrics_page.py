@@ -22,7 +22,7 @@ from kommo_bridge.answers.record import OPEN_KEY
 from kommo_bridge.errors import SettingsError
 from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.kommo.tokens import days_left
-from kommo_bridge.queue.enqueue import live_workers, oldest_queued_seconds, work_queue
+from kommo_bridge.queue.state import live_workers, oldest_queued_seconds, work_queue
 from kommo_bridge.telemetry.logs import log_event, told_error
 from kommo_bridge.telemetry.metrics import FIGURES, Metrics
 from kommo_bridge.web.errors import error_response

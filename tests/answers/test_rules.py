@@ -12,7 +12,8 @@ from redis import Redis
 
 from kommo_bridge.answers.record import GIVEN_UP
 from kommo_bridge.answers.turns import MAX_QUESTION_CHARACTERS
-from kommo_bridge.conversations.memory import MAX_BYTES, conversation_name, texts_key, turns_key
+from kommo_bridge.conversations.keys import conversation_name, texts_key, turns_key
+from kommo_bridge.conversations.memory import MAX_BYTES
 from kommo_bridge.errors import AssistantError, KommoError
 from kommo_bridge.integrations.sentences import HANDOFF_TEXT, NO_TEXT_TEXT, TRANSLATIONS
 from kommo_bridge.integrations.store import Integration

@@ -10,7 +10,7 @@ from flask import Flask
 from redis import Redis
 
 from kommo_bridge.app import create_app
-from kommo_bridge.conversations.memory import conversation_name
+from kommo_bridge.conversations.keys import conversation_name
 from kommo_bridge.integrations.store import Integration
 from kommo_bridge.jobs import Parts, answer
 from kommo_bridge.settings import Settings

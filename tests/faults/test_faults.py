@@ -17,7 +17,8 @@ from rq.serializers import JSONSerializer
 
 from kommo_bridge.integrations.store import Integration, IntegrationStore
 from kommo_bridge.kommo.widget_request import WidgetRequest
-from kommo_bridge.queue.enqueue import CRASH_RETRIES, JobQueue, work_queue
+from kommo_bridge.queue.enqueue import CRASH_RETRIES, JobQueue
+from kommo_bridge.queue.state import work_queue
 from kommo_bridge.settings import Settings
 from local.partners.ai import StandInAI, hand_over_call, openai_error
 from local.partners.http.faults import Hang, Status

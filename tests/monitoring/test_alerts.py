@@ -12,6 +12,7 @@ from conftest import Ask, Salesbot, wait_for
 from redis import Redis
 
 from kommo_bridge.app import create_app
+from kommo_bridge.conversations.keys import integration_name
 from kommo_bridge.errors import AlertError, PartnerError
 from kommo_bridge.integrations.store import Integration, IntegrationStore
 from kommo_bridge.jobs import Parts, answer
@@ -19,7 +20,7 @@ from kommo_bridge.monitoring.alerts import HOUR, KINDS, Alerts, Kind, Told, due
 from kommo_bridge.monitoring.alerts import KEY as ALERTS_KEY
 from kommo_bridge.monitoring.watch import LOOK_KEY, TOKENS_KEY, Watch
 from kommo_bridge.settings import Settings
-from kommo_bridge.telemetry.incidents import Incidents, integration_name
+from kommo_bridge.telemetry.incidents import Incidents
 from local.partners.ai import StandInAI, openai_error
 from local.partners.http.exchange import Answer, Request, read_json
 from local.partners.http.faults import (
@@ -221,7 +222,7 @@ class TestFailures:
     ) -> None:
         assert store.all() == [acme]
         name = integration_name(acme)
-        Incidents(redis).note(acme, bad=("refused_by_ai",))
+        Incidents(redis).note(integration_name(acme), bad=("refused_by_ai",))
         other = IntegrationStore(settings.database_path, "another key altogether")
 
         wrong = Watch(redis, other, alerts).wrong(NOW)

@@ -14,7 +14,7 @@ from kommo_bridge.cli.token import mint_token
 from kommo_bridge.integrations.store import Integration, IntegrationStore
 from kommo_bridge.monitoring import doctor
 from kommo_bridge.monitoring.doctor import SKEW_WARNING_SECONDS, Finding, examine
-from kommo_bridge.queue.enqueue import WIDGET_VERSIONS_KEY
+from kommo_bridge.queue.state import WIDGET_VERSIONS_KEY
 from kommo_bridge.settings import Settings
 from kommo_bridge.widget.build import source_version
 from local.partners.ai import StandInAI, openai_error

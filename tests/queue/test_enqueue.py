@@ -19,9 +19,11 @@ from rq.serializers import JSONSerializer
 from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
 from kommo_bridge.answers.record import OPEN_KEY, record_key
+from kommo_bridge.conversations.keys import integration_key
 from kommo_bridge.errors import QueueUnavailable, RateLimited
 from kommo_bridge.kommo.widget_request import WidgetRequest
-from kommo_bridge.queue.enqueue import QUEUE_NAME, JobQueue, limit_name, work_queue
+from kommo_bridge.queue.enqueue import JobQueue
+from kommo_bridge.queue.state import QUEUE_NAME, work_queue
 from kommo_bridge.redis_client import connect
 from kommo_bridge.settings import RateLimit, Settings
 from kommo_bridge.telemetry.metrics import KEY as METRICS_KEY
@@ -30,7 +32,7 @@ from local.partners.kommo.account import Account
 from local.partners.kommo.server import StandInKommo
 from local.redis_server import RedisServer
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 MANY = 30
 
 
@@ -71,7 +73,7 @@ def queued(redis: Redis) -> list[str]:
 
 
 def limit(redis: Redis, subdomain: str = "acme") -> RateLimitRegistry:
-    return RateLimitRegistry(limit_name(request(0, subdomain)), redis)
+    return RateLimitRegistry(integration_key(request(0, subdomain)), redis)
 
 
 def fetch(redis: Redis, number: int) -> Job:

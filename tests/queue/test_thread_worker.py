@@ -20,8 +20,8 @@ from rq.scheduler import RQScheduler
 from rq.timeouts import BaseDeathPenalty, JobTimeoutException
 from rq.worker import BaseWorker
 
-from kommo_bridge.queue.enqueue import live_workers, work_queue
 from kommo_bridge.queue.job_timeout import TickedDeathPenalty
+from kommo_bridge.queue.state import live_workers, work_queue
 from kommo_bridge.queue.thread_worker import ThreadWorker
 from local.redis_server import RedisServer
 
@@ -32,7 +32,7 @@ from redis import Redis
 from rq import Retry
 from kommo_bridge.telemetry.logs import set_up_logging
 from kommo_bridge.queue.thread_worker import ThreadWorker
-from kommo_bridge.queue.enqueue import work_queue
+from kommo_bridge.queue.state import work_queue
 
 REDIS = Redis.from_url(os.environ["REDIS_URL"])
 

@@ -18,7 +18,8 @@ from kommo_bridge import jobs
 from kommo_bridge.app import create_app
 from kommo_bridge.integrations.store import Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest
-from kommo_bridge.queue.enqueue import JobQueue, work_queue
+from kommo_bridge.queue.enqueue import JobQueue
+from kommo_bridge.queue.state import work_queue
 from kommo_bridge.settings import Settings
 from local.partners.ai import StandInAI, openai_error
 from local.partners.http.faults import Status

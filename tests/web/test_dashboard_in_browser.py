@@ -14,7 +14,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from kommo_bridge.integrations.store import Integration
-from kommo_bridge.queue.enqueue import work_queue
+from kommo_bridge.queue.state import work_queue
 from kommo_bridge.settings import Settings
 from local.partners.ai import StandInAI, openai_error
 from local.partners.kommo.account import Account

@@ -14,7 +14,7 @@ from rq import SimpleWorker
 
 from kommo_bridge.app import create_app
 from kommo_bridge.integrations.store import Integration
-from kommo_bridge.queue.enqueue import work_queue
+from kommo_bridge.queue.state import work_queue
 from kommo_bridge.settings import Settings
 from local.partners.kommo.widget_requests import WIDGET_REQUEST_PATH
 

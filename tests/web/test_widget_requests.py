@@ -15,7 +15,8 @@ from werkzeug.test import TestResponse
 
 from kommo_bridge.app import create_app
 from kommo_bridge.integrations.store import Integration, IntegrationStore
-from kommo_bridge.queue.enqueue import FUNCTION, work_queue
+from kommo_bridge.queue.enqueue import FUNCTION
+from kommo_bridge.queue.state import work_queue
 from kommo_bridge.redis_client import PREFIX
 from kommo_bridge.settings import RateLimit, Settings
 from kommo_bridge.telemetry.metrics import KEY as METRICS_KEY

@@ -1,0 +1,75 @@
+"""The names of integrations and conversations, and every Redis key of a conversation.
+
+A conversation is one integration and the entity of its signed token; nothing of one ever reaches
+another.
+"""
+
+from kommo_bridge.integrations.store import Integration
+from kommo_bridge.kommo.widget_request import WidgetRequest
+from kommo_bridge.redis_client import PREFIX
+
+ENTITY_TYPES = {"lead": "2", "contact": "1", "customer": "12"}
+
+
+def integration_key(of: WidgetRequest | Integration) -> str:
+    """`integration-id:subdomain`: what is counted per integration, in Redis keys."""
+    return f"{of.integration_id}:{of.subdomain}"
+
+
+def integration_name(of: WidgetRequest | Integration) -> str:
+    """`subdomain/integration-id`, as the commands take it."""
+    return f"{of.subdomain}/{of.integration_id}"
+
+
+def conversation_name(request: WidgetRequest) -> str:
+    """Integration and signed entity."""
+    return f"{integration_key(request)}:{request.entity_type}:{request.entity_id}"
+
+
+def entity_name(integration: Integration, entity_type: str, entity_id: int) -> str:
+    """The conversation that an operator means; `entity_type` as the token has it, such as 2."""
+    return f"{integration_key(integration)}:{entity_type}:{entity_id}"
+
+
+def turns_key(name: str) -> str:
+    """The Redis key of what was said."""
+    return f"{_key(name)}:turns"
+
+
+def texts_key(name: str) -> str:
+    """The Redis key of what was written and is not answered yet."""
+    return f"{_key(name)}:texts"
+
+
+def pause_key(name: str) -> str:
+    """The Redis key of a pause."""
+    return f"{_key(name)}:pause"
+
+
+def no_text_key(name: str) -> str:
+    """The Redis key that tells who asked last for a text instead of a voice note."""
+    return f"{_key(name)}:no_text"
+
+
+def tagged_key(name: str) -> str:
+    """The Redis key that remembers whether the lead has the pause tag."""
+    return f"{_key(name)}:tagged"
+
+
+def turn_key(name: str) -> str:
+    """The Redis key of the right to ask the AI."""
+    return f"{_key(name)}:turn"
+
+
+def hour_key(name: str) -> str:
+    """The Redis key that counts a conversation's replies in an hour."""
+    return f"{PREFIX}usage:hour:{name}"
+
+
+def period_key(integration: Integration, period: str) -> str:
+    """The Redis key of an integration's counters; `period` is `2026-01-31` or `2026-01`."""
+    return f"{PREFIX}usage:{integration_key(integration)}:{period}"
+
+
+def _key(name: str) -> str:
+    return f"{PREFIX}conversation:{name}"

@@ -1,0 +1,50 @@
+"""What the queue shows of itself: who waits, who is alive. Only looks, changes nothing."""
+
+import time
+
+from redis import Redis
+from rq import Queue
+from rq.job import Job
+from rq.rate_limit import RateLimitRegistry
+from rq.serializers import JSONSerializer
+from rq.worker_registration import get_keys
+
+from kommo_bridge.conversations.keys import integration_key
+from kommo_bridge.integrations.store import Integration
+from kommo_bridge.redis_client import PREFIX
+
+QUEUE_NAME = "kommo"
+WIDGET_VERSIONS_KEY = f"{PREFIX}widget_versions"
+# How many ids are looked through for one whose job has not expired.
+LOOKED_AT = 50
+
+
+def last_widget_version(redis: Redis, integration: Integration) -> str:
+    """The version of our widget that last sent a request; empty when none did."""
+    version = redis.hget(WIDGET_VERSIONS_KEY, integration_key(integration))
+    return version.decode(errors="replace") if isinstance(version, bytes) else ""
+
+
+def work_queue(redis: Redis) -> Queue:
+    """The same queue as RQ's object, for the worker, the health page and the dashboard."""
+    return Queue(QUEUE_NAME, connection=redis, serializer=JSONSerializer)
+
+
+def live_workers(queue: Queue) -> int:
+    """How many workers of this queue are alive; RQ also lists those that died a while ago."""
+    keys = get_keys(queue)
+    return int(queue.connection.exists(*keys)) if keys else 0
+
+
+def oldest_queued_seconds(queue: Queue) -> float:
+    """How long the oldest job has waited, queued or held back, 0 when none does."""
+    # The first that still exists: a job expires after a day, its id stays in the queue.
+    first = Job.fetch_many(
+        queue.get_job_ids(0, LOOKED_AT), connection=queue.connection, serializer=queue.serializer
+    )
+    since = [job.enqueued_at.timestamp() for job in first if job and job.enqueued_at][:1]
+    with queue.connection.pipeline(transaction=False) as pipeline:
+        for limit in RateLimitRegistry.all(queue.connection):
+            pipeline.zrange(limit.rate_limited_key, 0, 0, withscores=True)
+        since += [score for first in pipeline.execute() for _, score in first]
+    return max(0.0, time.time() - min(since)) if since else 0.0
