@@ -19,7 +19,7 @@ from kommo_bridge.widget.rules.manifest import is_version
 from kommo_bridge.widget.rules.script import is_public_https
 
 WIDGET_REQUEST_PATH = "/api/kommo/kommo/widget-request"
-SHARED_WIDGET = Path(__file__).parents[1] / "widgets" / "shared"
+SHARED_WIDGET = Path(__file__).parents[2] / "widgets" / "shared"
 
 # What is taken from the source; all else beside it (drafts, system files) stays behind.
 ROOT_FILES = ("manifest.json", "script.js", "style.css")

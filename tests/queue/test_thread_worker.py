@@ -77,7 +77,7 @@ def start(tmp_path: Path, redis_server: RedisServer, redis: Redis) -> Iterator[S
         environ = os.environ | {
             "REDIS_URL": redis_server.url,
             "MESSAGE": "a customer's words",
-            "PYTHONPATH": f"{HERE.parent}{os.pathsep}{tmp_path}",
+            "PYTHONPATH": f"{HERE.parents[1]}{os.pathsep}{tmp_path}",
         }
         command = [sys.executable, str(script), str(concurrency), str(grace)]
         processes.append(subprocess.Popen(command, env=environ))
