@@ -154,10 +154,6 @@ def made_request(it: Stage, number: int) -> WidgetRequest:
         return_url=it.kommo.open_block(account).return_url,
         message="Do you deliver on Sundays?",
         delivery="json",
-        contact_name="",
-        origin="",
-        chat_id="",
-        widget_version="",
         expires_at=now + 3600,
         accepted_at=now,
     )

@@ -13,7 +13,7 @@ from kommo_bridge.cli.token import token_group
 from kommo_bridge.cli.widget import widget
 from kommo_bridge.errors import IntegrationError, SettingsError
 from kommo_bridge.integrations.store import IntegrationStore
-from kommo_bridge.kommo.widget_request import MAX_BODY_BYTES
+from kommo_bridge.kommo.body import MAX_BODY_BYTES
 from kommo_bridge.monitoring.alerts import Alerts
 from kommo_bridge.monitoring.watch import Watch
 from kommo_bridge.queue.enqueue import JobQueue

@@ -160,8 +160,6 @@ def ask(kommo: StandInKommo, account: Account) -> Ask:
             "delivery": "json",
             "contact_name": "Ana",
             "origin": "waba",
-            "chat_id": "",
-            "widget_version": "",
             "expires_at": time.time() + 600,
             "accepted_at": time.time(),
         }

@@ -15,7 +15,7 @@ import regex
 from markdown_it import MarkdownIt
 from markdown_it.tree import SyntaxTreeNode
 
-from kommo_bridge.kommo.continuation import safe_text, utf16_units
+from kommo_bridge.kommo.text import safe_text, utf16_units
 
 # WhatsApp ends at 4,096 characters, and nobody reads that far.
 MAX_UNITS = 3_500

@@ -18,7 +18,8 @@ from kommo_bridge.integrations.store import Integration, IntegrationStore
 from kommo_bridge.kommo.client import KommoClient
 from kommo_bridge.kommo.continuation import Continuation, continuation
 from kommo_bridge.kommo.pacing import Pacer
-from kommo_bridge.kommo.widget_request import WidgetRequest, check_return_url
+from kommo_bridge.kommo.return_url import check_return_url
+from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.telemetry.incidents import (
     ANSWERS_FAIL,
     BLOCKED_BY_KOMMO,

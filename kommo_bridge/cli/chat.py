@@ -90,11 +90,8 @@ def _request(
         entity_id=entity_id,
         return_url=f"https://{integration.host}/chat/{secrets.token_hex(8)}",
         message=message,
-        delivery=None,  # no burst: who types here waits for an answer to each line
         contact_name=customer,
         origin="chat",
-        chat_id="",
-        widget_version="",
         expires_at=now + CHAT_SECONDS,
         accepted_at=now,
     )

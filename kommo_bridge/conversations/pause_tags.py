@@ -15,7 +15,8 @@ from kommo_bridge.errors import KommoError
 from kommo_bridge.integrations.store import Integration
 from kommo_bridge.kommo.client import KommoClient
 from kommo_bridge.kommo.pacing import Pacer
-from kommo_bridge.kommo.widget_request import WidgetRequest, check_return_url
+from kommo_bridge.kommo.return_url import check_return_url
+from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.telemetry.logs import log_event
 
 REMEMBERED_SECONDS = 4

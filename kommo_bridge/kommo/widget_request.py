@@ -1,43 +1,24 @@
 """The widget request: body and verified claims become one checked WidgetRequest, or a refusal.
 
-What Kommo sends: https://developers.kommo.com/docs/private-chatbot-integration prints JSON, every
-captured call is a form with bracketed keys (`data[message]=hello`). Both are read here, and so is
-a form whose `data` is one JSON string. Who speaks comes from the token; `data` is not signed and
-decides nothing but what the customer wrote and how the reply is delivered.
+Who speaks comes from the token; `data` is not signed and decides nothing but what the customer
+wrote, which person of the entity wrote it, and how the reply is delivered.
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from functools import lru_cache
 from typing import Any
-from urllib.parse import parse_qsl
 
-from kommo_bridge.errors import InvalidRequest, InvalidReturnUrl
+from kommo_bridge.errors import InvalidRequest
+from kommo_bridge.kommo.return_url import check_return_url
 from kommo_bridge.kommo.tokens import BotClaims
-from kommo_bridge.settings import is_loopback
 
-MAX_BODY_BYTES = 64 * 1024
-MAX_FORM_FIELDS = 200
-MAX_DEPTH = 5
-# Kommo sends the same few keys in every form.
-USUAL_KEYS = 64
-MAX_RETURN_URL_CHARACTERS = 2048
-MAX_MESSAGE_CHARACTERS = 32_000
+# What the AI is asked at most; a widget request of more costs Redis memory for nothing.
+MAX_MESSAGE_CHARACTERS = 16_000
 MAX_VALUE_CHARACTERS = 2_000
 DELIVERIES = ("json", "show")
 
-# https://developers.kommo.com/reference/salesbot-widget-block-execution-confirmation
-# Matched as a whole and on the raw text: what a URL parser would repair, such as %41, is refused.
-RETURN_URL = re.compile(
-    r"(?P<scheme>https?)://(?P<host>[a-z0-9.\-]+(?::[0-9]{1,5})?|\[[0-9a-f:]+\]:[0-9]{1,5})"
-    r"/api/v4/(?:salesbot|marketingbot)/[A-Za-z0-9_-]{1,128}/continue/[A-Za-z0-9_-]{1,128}"
-    r"(?:\?[A-Za-z0-9_.~=&+-]+)?",
-    re.ASCII,
-)
-BRACKETED_KEY = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
 # A placeholder that Kommo does not know arrives as it was written: {{talk.id}}.
 UNRESOLVED_PLACEHOLDER = re.compile(r"\{\{[^{}]*\}\}")
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff]")
@@ -60,7 +41,9 @@ class WidgetRequest:
         return_url: Where the Salesbot waits; used verbatim.
         message: What the customer wrote, without control characters; may be empty.
         delivery: How the reply is delivered, or None when the request does not say.
-        contact_name, origin, chat_id, widget_version: From `data`, empty when not known.
+        contact_name, origin, widget_version: From `data`, empty when not known.
+        chat_id: The chat of the person who writes, or their talk when the chat is not known.
+        contact_id: The contact of that person; empty when not known.
         expires_at: When the token ends (seconds since the epoch): no replay is accepted after.
         accepted_at: When we acknowledged it (seconds since the epoch).
         request_id: What the log knows it by, from here to the continue call.
@@ -73,13 +56,14 @@ class WidgetRequest:
     entity_id: int
     return_url: str
     message: str
-    delivery: str | None
-    contact_name: str
-    origin: str
-    chat_id: str
-    widget_version: str
-    expires_at: float
-    accepted_at: float
+    delivery: str | None = None
+    contact_name: str = ""
+    origin: str = ""
+    chat_id: str = ""
+    contact_id: str = ""
+    widget_version: str = ""
+    expires_at: float = 0.0
+    accepted_at: float = 0.0
     request_id: str = ""
 
     @property
@@ -88,6 +72,11 @@ class WidgetRequest:
         place = self.return_url.partition("://")[2].partition("?")[0]
         digest = hashlib.sha256(place.encode()).hexdigest()
         return f"wr-{digest[:40]}"
+
+    @property
+    def person(self) -> str:
+        """Who of the entity writes: their chat, else talk, else contact; empty when not known."""
+        return self.chat_id or self.contact_id
 
     @property
     def has_text(self) -> bool:
@@ -107,29 +96,6 @@ class WidgetRequest:
         """Rebuild from `to_job`; unknown keys of a newer version are left out."""
         known = {item.name for item in fields(cls)}
         return cls(**{key: value for key, value in payload.items() if key in known})
-
-
-def parse_body(body: bytes, content_type: str) -> dict[str, Any]:
-    """Read the three body shapes into one dict with `token`, `data` and `return_url`.
-
-    The shape follows the content type, then the first byte: proxies are known to change the former.
-
-    Raises:
-        InvalidRequest: The body cannot be read.
-    """
-    try:
-        text = body.decode("utf-8").lstrip("\ufeff")
-        if "json" in content_type.lower() or text.lstrip().startswith("{"):
-            fields_read = json.loads(text)
-        else:
-            fields_read = _parse_form(text)
-        if isinstance(fields_read, dict) and isinstance(fields_read.get("data"), str):
-            fields_read["data"] = json.loads(fields_read["data"])
-    except (ValueError, RecursionError) as error:
-        raise InvalidRequest("The body cannot be read as a form or as JSON.") from error
-    if not isinstance(fields_read, dict):
-        raise InvalidRequest("The body must be a form or a JSON object.")
-    return fields_read
 
 
 def build_widget_request(
@@ -173,65 +139,12 @@ def build_widget_request(
         contact_name=_known(data, "contact_name"),
         origin=_known(data, "origin"),
         chat_id=_known(data, "chat_id") or _known(data, "talk_id"),
+        contact_id=_known(data, "contact_id"),
         widget_version=_known(data, "widget_version"),
         expires_at=claims.expires_at,
         accepted_at=accepted_at,
         request_id=request_id,
     )
-
-
-def check_return_url(url: object, host: str, extra_hosts: frozenset[str]) -> str:
-    """Return the URL unchanged if the access token may go there.
-
-    It must be https on the account's own host without user-info and port, and its path that of a
-    continue call. A host of `extra_hosts` is accepted too, by plain http only on this machine.
-
-    Raises:
-        InvalidRequest: It is missing, not text or too long.
-        InvalidReturnUrl: It leads anywhere else.
-    """
-    if not isinstance(url, str) or not url:
-        raise InvalidRequest("The field return_url is missing or is not text.")
-    if len(url) > MAX_RETURN_URL_CHARACTERS:
-        raise InvalidRequest("The field return_url is too long.")
-    match = RETURN_URL.fullmatch(url)
-    if match and match["scheme"] == "https" and match["host"] == host:
-        return url
-    if match and match["host"] in extra_hosts and _may_be_plain(match):
-        return url
-    raise InvalidReturnUrl("The return URL is not a continue URL of the account that sent it.")
-
-
-def _may_be_plain(match: re.Match[str]) -> bool:
-    return match["scheme"] == "https" or is_loopback(match["host"].rpartition(":")[0])
-
-
-def _parse_form(text: str) -> dict[str, Any]:
-    pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_FORM_FIELDS)
-    form: dict[str, Any] = {}
-    for key, value in pairs:
-        path = _path(key)
-        if len(path) > MAX_DEPTH:
-            raise ValueError("brackets too deep")
-        if path:
-            _put(form, path, value)
-    return form
-
-
-@lru_cache(USUAL_KEYS)
-def _path(key: str) -> tuple[str, ...]:
-    """`a[b][c]` as its parts; none when it is no such key."""
-    match = BRACKETED_KEY.fullmatch(key)
-    return (match[1], *re.findall(r"\[([^\[\]]*)\]", match[2])) if match else ()
-
-
-def _put(form: dict[str, Any], path: tuple[str, ...], value: str) -> None:
-    """Set `form[a][b][c]` as PHP reads `a[b][c]`: the last value of a key wins."""
-    for name in path[:-1]:
-        if not isinstance(form.get(name), dict):
-            form[name] = {}
-        form = form[name]
-    form[path[-1]] = value
 
 
 def _text(data: Mapping[str, Any], name: str, limit: int = MAX_VALUE_CHARACTERS) -> str:

@@ -318,11 +318,4 @@ def _hello(it: Patient) -> WidgetRequest:
         entity_id=0,
         return_url="https://kommo.invalid/",
         message="Answer with the word OK.",
-        delivery=None,
-        contact_name="",
-        origin="",
-        chat_id="",
-        widget_version="",
-        expires_at=0.0,
-        accepted_at=0.0,
     )

@@ -9,12 +9,9 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from kommo_bridge.errors import InvalidRequest, InvalidToken
 from kommo_bridge.integrations.store import Integration, IntegrationStore
+from kommo_bridge.kommo.body import MAX_BODY_BYTES, parse_body
 from kommo_bridge.kommo.tokens import BotClaims, verify_bot_token
-from kommo_bridge.kommo.widget_request import (
-    MAX_BODY_BYTES,
-    build_widget_request,
-    parse_body,
-)
+from kommo_bridge.kommo.widget_request import build_widget_request
 from kommo_bridge.queue.enqueue import JobQueue
 from kommo_bridge.telemetry.metrics import Metrics
 from kommo_bridge.web.request_log import served, tell

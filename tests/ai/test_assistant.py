@@ -29,10 +29,6 @@ REQUEST = WidgetRequest(
     delivery="json",
     contact_name="Ana",
     origin="waba",
-    chat_id="",
-    widget_version="",
-    expires_at=0,
-    accepted_at=0,
 )
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kommo_bridge.ai.messenger_text import MAX_UNITS, WORD, messenger_text
-from kommo_bridge.kommo.continuation import utf16_units
+from kommo_bridge.kommo.text import utf16_units
 
 
 def shaped(reply: str) -> str:

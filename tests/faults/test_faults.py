@@ -61,10 +61,6 @@ class Night:
             return_url=self.kommo.url + block.path,
             message=message,
             delivery="json",
-            contact_name="",
-            origin="",
-            chat_id="",
-            widget_version="",
             expires_at=time.time() + 600,
             accepted_at=time.time(),
         )

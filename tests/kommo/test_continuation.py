@@ -10,12 +10,10 @@ import regex
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from kommo_bridge.kommo.continuation import (
+from kommo_bridge.kommo.continuation import Continuation, Status, continuation
+from kommo_bridge.kommo.text import (
     MAX_HANDLERS,
     MAX_SHOW_UNITS,
-    Continuation,
-    Status,
-    continuation,
     safe_text,
     split_for_show,
     utf16_units,

@@ -11,15 +11,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kommo_bridge.errors import InvalidRequest, InvalidReturnUrl, RefusedRequest
+from kommo_bridge.kommo.body import MAX_BODY_BYTES, parse_body
+from kommo_bridge.kommo.return_url import check_return_url
 from kommo_bridge.kommo.tokens import BotClaims
 from kommo_bridge.kommo.widget_request import (
-    MAX_BODY_BYTES,
     MAX_MESSAGE_CHARACTERS,
     MAX_VALUE_CHARACTERS,
     WidgetRequest,
     build_widget_request,
-    check_return_url,
-    parse_body,
 )
 
 FORM = "application/x-www-form-urlencoded"
@@ -190,6 +189,24 @@ def test_what_data_says_of_the_customer_is_kept() -> None:
     assert (request.delivery, request.widget_version) == ("show", "1.2.3")
 
 
+UNKNOWN = {"chat_id": "{{chat.id}}", "talk_id": "{{talk.id}}", "contact_id": "{{contact.id}}"}
+
+
+@pytest.mark.parametrize(
+    ("known", "person"),
+    [
+        ({}, ""),
+        ({"contact_id": 8}, "8"),
+        ({"contact_id": "8", "talk_id": "77"}, "77"),
+        ({"contact_id": "8", "talk_id": "77", "chat_id": "a-b"}, "a-b"),
+    ],
+)
+def test_the_person_is_the_chat_else_the_talk_else_the_contact(
+    known: dict[str, Any], person: str
+) -> None:
+    assert build({"message": "x", **UNKNOWN, **known}).person == person
+
+
 @pytest.mark.parametrize("delivery", [None, "", "JSON", "fax", 5])
 def test_a_delivery_that_is_not_known_is_left_to_the_integration(delivery: object) -> None:
     assert build({"message": "x", "delivery": delivery}).delivery is None
@@ -223,7 +240,8 @@ def test_a_message_that_is_no_text_is_refused(message: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["delivery", "contact_name", "origin", "chat_id", "talk_id", "widget_version"]
+    "name",
+    ["delivery", "contact_name", "origin", "chat_id", "talk_id", "contact_id", "widget_version"],
 )
 @pytest.mark.parametrize("value", [True, [], {}, ["x"], {"a": 1}])
 def test_any_other_field_of_the_wrong_type_is_refused(name: str, value: object) -> None:

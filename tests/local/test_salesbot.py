@@ -113,6 +113,8 @@ def test_the_first_stop_is_the_widget_request_with_all_that_the_bridge_reads(run
         "message": "Hi",
         "lead_id": "7",
         "contact_id": "8",
+        "talk_id": "{{talk.id}}",  # not known to this account: Kommo leaves it as it is written
+        "chat_id": "{{chat.id}}",
         "contact_name": "Ana",
         "origin": "waba",
         "from": "widget",

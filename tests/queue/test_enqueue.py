@@ -47,10 +47,6 @@ def request(number: int, subdomain: str = "acme", **changes: str) -> WidgetReque
         return_url=f"https://{subdomain}.kommo.com/api/v4/salesbot/321/continue/{number}",
         message="Hello",
         delivery="json",
-        contact_name="",
-        origin="",
-        chat_id="",
-        widget_version="",
         expires_at=time.time() + 300,
         accepted_at=time.time(),
     )

@@ -192,6 +192,8 @@ def test_saving_returns_exactly_this_flow(page: Chrome) -> None:
             "message": "{{message_text}}",
             "lead_id": "{{lead.id}}",
             "contact_id": "{{contact.id}}",
+            "talk_id": "{{talk.id}}",
+            "chat_id": "{{chat.id}}",
             "contact_name": "{{contact.name}}",
             "origin": "{{origin}}",
             "from": "widget",

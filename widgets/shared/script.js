@@ -68,6 +68,8 @@ define(['jquery'], function () {
             message: '{{message_text}}',
             lead_id: '{{lead.id}}',
             contact_id: '{{contact.id}}',
+            talk_id: '{{talk.id}}',
+            chat_id: '{{chat.id}}',
             contact_name: '{{contact.name}}',
             origin: '{{origin}}',
             from: 'widget',
