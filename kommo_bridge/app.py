@@ -1,6 +1,5 @@
 """The application factory: builds the collaborators once, registers web and command line."""
 
-import json
 import logging
 
 from flask import Flask
@@ -11,8 +10,7 @@ from kommo_bridge.cli.conversations import conversations_group, usage_command
 from kommo_bridge.cli.integrations import integrations_group
 from kommo_bridge.cli.token import token_group
 from kommo_bridge.cli.widget import widget
-from kommo_bridge.errors import IntegrationError, SettingsError
-from kommo_bridge.integrations.store import IntegrationStore
+from kommo_bridge.integrations.store import open_store
 from kommo_bridge.kommo.body import MAX_BODY_BYTES
 from kommo_bridge.monitoring.alerts import Alerts
 from kommo_bridge.monitoring.watch import Watch
@@ -76,21 +74,3 @@ def create_app(settings: Settings) -> Flask:
     app.cli.add_command(token_group(integrations))
     app.cli.add_command(widget)
     return app
-
-
-def open_store(settings: Settings) -> IntegrationStore:
-    """The integration store, migrated, and filled from `KOMMO_INTEGRATIONS` when that is set.
-
-    Raises:
-        SettingsError: Naming the variable at fault.
-    """
-    store = IntegrationStore(settings.database_path, settings.secret_key)
-    store.migrate()
-    if settings.kommo_integrations:
-        try:
-            items = json.loads(settings.kommo_integrations)
-            store.fill(items if isinstance(items, list) else [items])
-        except (ValueError, IntegrationError) as error:
-            reason = str(error) if isinstance(error, IntegrationError) else "it is not JSON"
-            raise SettingsError(f"KOMMO_INTEGRATIONS is wrong: {reason}") from None
-    return store

@@ -132,3 +132,18 @@ def test_the_web_process_does_not_import(package: str, tmp_path: Path) -> None:
     )
 
     assert done.stdout == "kommo_bridge False\n", done.stderr
+
+
+@pytest.mark.parametrize("package", ["flask", "gunicorn"])
+def test_the_worker_does_not_import(package: str) -> None:
+    script = "import sys, worker; print(sys.argv[1] in sys.modules)"
+
+    done = subprocess.run(
+        [sys.executable, "-c", script, package],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.stdout == "False\n", done.stderr

@@ -35,6 +35,7 @@ from kommo_bridge.integrations.sentences import (
     NO_TEXT_TEXT,
     is_sentence,
 )
+from kommo_bridge.settings import Settings
 
 TABLE = "integrations"
 KEY = ("integration_id", "subdomain")
@@ -410,6 +411,24 @@ class IntegrationStore:
             raise SettingsError(
                 "SECRET_KEY is not the one that the stored secrets were encrypted with."
             ) from error
+
+
+def open_store(settings: Settings) -> IntegrationStore:
+    """The integration store, migrated, and filled from `KOMMO_INTEGRATIONS` when that is set.
+
+    Raises:
+        SettingsError: Naming the variable at fault.
+    """
+    store = IntegrationStore(settings.database_path, settings.secret_key)
+    store.migrate()
+    if settings.kommo_integrations:
+        try:
+            items = json.loads(settings.kommo_integrations)
+            store.fill(items if isinstance(items, list) else [items])
+        except (ValueError, IntegrationError) as error:
+            reason = str(error) if isinstance(error, IntegrationError) else "it is not JSON"
+            raise SettingsError(f"KOMMO_INTEGRATIONS is wrong: {reason}") from None
+    return store
 
 
 def from_mapping(item: Mapping[str, Any]) -> Integration:
