@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from kommo_bridge.ai.assistant import Assistant, Reply
 from kommo_bridge.ai.messenger_text import messenger_text
+from kommo_bridge.ai.prompt import Question
 from kommo_bridge.answers.record import Answer, Answers, Outcome
 from kommo_bridge.answers.sender import wait_after
 from kommo_bridge.answers.turns import SKIPPED, Place, Turns, is_own_widget
@@ -158,8 +159,9 @@ class Outcomes:
         started = time.monotonic()
         history = self.conversations.history(request, integration)
         left = self.seconds_left(request)
+        question = Question(request.message, request.contact_name, request.origin)
         try:
-            reply = self.assistant.reply(integration, request, seconds=left, history=history)
+            reply = self.assistant.reply(integration, question, seconds=left, history=history)
         except AssistantError as error:
             self.metrics.observe("kommo_bridge_ai_seconds", time.monotonic() - started)
             return self._after_ai_error(request, record, integration, error)

@@ -16,11 +16,11 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from kommo_bridge.ai.assistant import Assistant
+from kommo_bridge.ai.prompt import Question
 from kommo_bridge.errors import ArchiveError, AssistantError, KommoError
 from kommo_bridge.integrations.store import Integration
 from kommo_bridge.kommo.client import AccountAnswer, KommoClient
 from kommo_bridge.kommo.tokens import days_left
-from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.outgoing.requests_session import limited_session
 from kommo_bridge.outgoing.total_limit import total_limit
 from kommo_bridge.queue.state import last_widget_version, live_workers, work_queue
@@ -36,6 +36,7 @@ SKEW_FAULT_SECONDS = 60
 OWN_TIMEOUT_SECONDS = 5
 OWN_ANSWER_BYTES = 64 * 1024
 AI_SECONDS = 30.0
+HELLO = Question("Answer with the word OK.")
 REQUEST_PATH = "/api/kommo/kommo/widget-request"
 
 
@@ -299,23 +300,10 @@ def _ai(it: Patient) -> Iterator[Finding]:
     model = it.integration.model or settings.openai_model
     started = time.monotonic()
     try:
-        assistant.reply(replace(it.integration, instructions=""), _hello(it), seconds=AI_SECONDS)
+        assistant.reply(replace(it.integration, instructions=""), HELLO, seconds=AI_SECONDS)
     except AssistantError as error:
         yield Finding("AI", "fault", f"{error} (model {model}): check key, model and base URL")
     else:
         yield Finding("AI", "ok", f"{model} answers, {time.monotonic() - started:.1f} s")
     finally:
         assistant.close()
-
-
-def _hello(it: Patient) -> WidgetRequest:
-    """The smallest question there is."""
-    return WidgetRequest(
-        integration_id=it.integration.integration_id,
-        account_id=0,
-        subdomain=it.integration.subdomain,
-        entity_type="2",
-        entity_id=0,
-        return_url="https://kommo.invalid/",
-        message="Answer with the word OK.",
-    )

@@ -1,6 +1,6 @@
 """HTTP sessions whose calls have a total deadline and a largest answer.
 
-The timeouts of requests are per read. The adapter here asks `deadlines.total_limit` before each
+The timeouts of requests are per read. The adapter here asks `total_limit` before each
 read of its sockets; without a limit set by the caller it is an ordinary one.
 """
 

@@ -2,7 +2,7 @@
 
 The timeouts of our HTTP libraries are per read: a server that drips one byte a second never meets
 them. `total_limit` bounds the whole call of the running thread, in time and in bytes received;
-`kommo.client` and `assistant` ask it at every read of their sockets.
+`requests_session` and `httpx_transport` ask it at every read of their sockets.
 """
 
 import threading

@@ -56,7 +56,7 @@ def offline_reply(messages: Messages) -> str | dict[str, Any]:
     """
     said = [_text(one) for one in messages if one["role"] == "user"] or [""]
     if re.search(r"\bhuman\b", said[-1], re.IGNORECASE):
-        return hand_over_call("(offline stand-in) One moment, a colleague will answer you here.")
+        return handoff_call("(offline stand-in) One moment, a colleague will answer you here.")
     before = f' Before, you wrote: "{said[-2]}".' if said[1:] else ""
     return f'(offline stand-in) You wrote: "{said[-1]}".{before} A real AI would answer you here.'
 
@@ -203,10 +203,13 @@ def _are_tools(tools: Any) -> bool:
     )
 
 
-def hand_over_call(sentence: str) -> dict[str, Any]:
-    """Return the assistant message that calls our tool `hand_over`."""
-    function = {"name": "hand_over", "arguments": json.dumps({"sentence": sentence})}
+def handoff_call(sentence: str) -> dict[str, Any]:
+    """Return the assistant message that calls our tool `handoff`."""
+    function = {"name": "handoff", "arguments": json.dumps({"sentence": sentence})}
     return {"tool_calls": [{"id": "call_standin", "type": "function", "function": function}]}
+
+
+hand_over_call = handoff_call  # the name that some tests still use
 
 
 def _message_complaint(index: int, message: Any) -> str | None:

@@ -10,26 +10,15 @@ from typing import Any
 import pytest
 
 from kommo_bridge.ai.assistant import Assistant, Reply
+from kommo_bridge.ai.prompt import Question
 from kommo_bridge.errors import AssistantError
 from kommo_bridge.integrations.store import Integration
-from kommo_bridge.kommo.widget_request import WidgetRequest
 from local.partners.ai import StandInAI, openai_error
 from local.partners.http.faults import Drip, Fault, Garbage, Hang, Huge, Packed, Reset, Status
 from local.redis_server import free_port
 
 ACME = Integration("id", "acme", secret_key="s", instructions="We sell lighthouses.")
-REQUEST = WidgetRequest(
-    integration_id="id",
-    account_id=1,
-    subdomain="acme",
-    entity_type="2",
-    entity_id=7,
-    return_url="https://acme.kommo.com/api/v4/salesbot/1/continue/2",
-    message="¿Cuánto cuesta?",
-    delivery="json",
-    contact_name="Ana",
-    origin="waba",
-)
+QUESTION = Question("¿Cuánto cuesta?", contact_name="Ana", origin="waba")
 
 
 @pytest.fixture
@@ -43,7 +32,7 @@ def assistant(ai: StandInAI) -> Iterator[Assistant]:
 
 def failure(assistant: Assistant, seconds: float = 10, **changes: Any) -> AssistantError:
     with pytest.raises(AssistantError) as raised:
-        assistant.reply(replace(ACME, **changes), REQUEST, seconds=seconds)
+        assistant.reply(replace(ACME, **changes), QUESTION, seconds=seconds)
     for secret in ("sk-", "Cuánto", "lighthouses"):
         assert secret not in str(raised.value)
     return raised.value
@@ -52,7 +41,7 @@ def failure(assistant: Assistant, seconds: float = 10, **changes: Any) -> Assist
 def test_it_is_asked_with_instructions_date_name_channel_and_the_rules(
     assistant: Assistant, ai: StandInAI
 ) -> None:
-    reply = assistant.reply(ACME, REQUEST, seconds=10)
+    reply = assistant.reply(ACME, QUESTION, seconds=10)
 
     [asked] = ai.requests
     system, user = asked["messages"]
@@ -67,7 +56,7 @@ def test_it_is_asked_with_instructions_date_name_channel_and_the_rules(
 def test_an_integration_has_a_model_and_a_temperature_of_its_own(
     assistant: Assistant, ai: StandInAI
 ) -> None:
-    assistant.reply(replace(ACME, model="own", temperature=0.2), REQUEST, seconds=10)
+    assistant.reply(replace(ACME, model="own", temperature=0.2), QUESTION, seconds=10)
 
     assert (ai.requests[0]["model"], ai.requests[0]["temperature"]) == ("own", 0.2)
 
@@ -85,7 +74,7 @@ def test_an_integration_with_a_key_and_a_server_of_its_own_is_answered_there(
 ) -> None:
     with StandInAI(api_key="sk-own") as own:
         assistant.reply(
-            replace(ACME, ai_api_key="sk-own", ai_base_url=own.base_url), REQUEST, seconds=10
+            replace(ACME, ai_api_key="sk-own", ai_base_url=own.base_url), QUESTION, seconds=10
         )
 
         assert (own.answered, ai.count) == (1, 0)
@@ -128,7 +117,7 @@ def test_a_server_that_is_not_there_is_a_passing_fault() -> None:
 def test_one_passing_fault_is_repeated_within_the_call(assistant: Assistant, ai: StandInAI) -> None:
     ai.faults.order(Status(500), times=1)
 
-    assert assistant.reply(ACME, REQUEST, seconds=10).text
+    assert assistant.reply(ACME, QUESTION, seconds=10).text
     assert ai.count == 2
 
 
@@ -203,7 +192,7 @@ def test_missing_usage_is_no_trouble(assistant: Assistant, ai: StandInAI) -> Non
     body = json.dumps({"choices": [{"message": {"role": "assistant", "content": "Yes."}}]})
     ai.faults.order(Status(200, body, {"Content-Type": "application/json"}))
 
-    assert assistant.reply(ACME, REQUEST, seconds=10) == Reply("Yes.", 0)
+    assert assistant.reply(ACME, QUESTION, seconds=10) == Reply("Yes.", 0)
 
 
 @pytest.mark.parametrize("count", [10**19, 2**63 - 1, -1_000_000, "many", None, 1.5])
@@ -216,7 +205,7 @@ def test_a_count_of_tokens_that_cannot_be_is_none(
     body = json.dumps({"choices": [choice], "usage": usage})
     ai.faults.order(Status(200, body, {"Content-Type": "application/json"}))
 
-    assert assistant.reply(ACME, REQUEST, seconds=10) == Reply("Yes.", 0)
+    assert assistant.reply(ACME, QUESTION, seconds=10) == Reply("Yes.", 0)
 
 
 def test_a_base_url_that_is_none_is_a_final_fault(assistant: Assistant) -> None:
@@ -228,7 +217,7 @@ def test_questions_of_several_integrations_share_a_warm_connection(
     assistant: Assistant, ai: StandInAI
 ) -> None:
     for name in ("one", "two", "three"):
-        assistant.reply(replace(ACME, subdomain=name), REQUEST, seconds=10)
+        assistant.reply(replace(ACME, subdomain=name), QUESTION, seconds=10)
 
     assert (ai.count, ai.connections) == (3, 1)
 

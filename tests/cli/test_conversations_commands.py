@@ -14,7 +14,7 @@ from kommo_bridge.conversations.keys import conversation_name
 from kommo_bridge.integrations.store import Integration
 from kommo_bridge.jobs import Parts, answer
 from kommo_bridge.settings import Settings
-from local.partners.ai import StandInAI, hand_over_call, openai_error
+from local.partners.ai import StandInAI, handoff_call, openai_error
 from local.partners.kommo.server import StandInKommo
 
 
@@ -109,7 +109,7 @@ def test_chat_remembers_hands_over_and_is_forgotten(
 ) -> None:
     def reply(messages: list[dict[str, Any]]) -> str | dict[str, Any]:
         wants_human = "human" in messages[-1]["content"]
-        return hand_over_call("Marta will answer you.") if wants_human else "They are 45 euro."
+        return handoff_call("Marta will answer you.") if wants_human else "They are 45 euro."
 
     ai.reply = reply
 

@@ -254,7 +254,7 @@ def test_a_lost_answer_was_billed_or_not(
 
 @pytest.mark.parametrize(
     "tools",
-    [[], {}, ["hand_over"], [{"type": "function"}], [{"type": "function", "function": {}}]],
+    [[], {}, ["handoff"], [{"type": "function"}], [{"type": "function", "function": {}}]],
 )
 def test_tools_that_are_none_are_refused(ai: StandInAI, tools: object) -> None:
     body = {"model": "small", "messages": [{"role": "user", "content": "Hi"}], "tools": tools}
@@ -265,5 +265,5 @@ def test_tools_that_are_none_are_refused(ai: StandInAI, tools: object) -> None:
 def test_the_canned_reply_hands_over_to_who_asks_for_a_human(client: openai.OpenAI) -> None:
     choice = ask(client, "I want a human").choices[0]
 
-    assert choice.message.tool_calls[0].function.name == "hand_over"
+    assert choice.message.tool_calls[0].function.name == "handoff"
     assert "colleague" in choice.message.tool_calls[0].function.arguments
