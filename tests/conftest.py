@@ -2,15 +2,14 @@
 
 import os
 import secrets
-import subprocess
-import sys
+import socket
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers import INTEGRATION_ID, SECRET_KEY, Ask, Bridge, Salesbot
 from hypothesis import settings as hypothesis_settings
 from redis import Redis
 
@@ -19,10 +18,9 @@ from kommo_bridge.jobs import Parts, build_parts
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.settings import Settings
 from local.partners.ai import StandInAI
-from local.partners.kommo.account import Account, sign_bot_token
+from local.partners.kommo.account import Account
 from local.partners.kommo.server import StandInKommo
-from local.partners.kommo.widget_requests import Encoding, encode_widget_request
-from local.processes import ROOT, process_environ, run_bridge
+from local.processes import process_environ, run_bridge
 from local.redis_server import RedisServer
 
 # The normal run tries the same examples each time; `make fuzz` sets FUZZ_EXAMPLES, which tries as
@@ -37,53 +35,6 @@ hypothesis_settings.register_profile(
     print_blob=True,
 )
 hypothesis_settings.load_profile("bridge")
-
-SECRET_KEY = secrets.token_hex(32)
-INTEGRATION_ID = "0b01c2d3-0000-4000-8000-00000000456c"
-
-
-Ask = Callable[..., WidgetRequest]
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
-    """Wait until it is so."""
-    ends_at = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < ends_at, "it did not come to that"
-        time.sleep(0.05)
-
-
-@dataclass(frozen=True)
-class Salesbot:
-    """Writes the widget requests of one account, without sending them."""
-
-    account: Account
-
-    def return_url(self, continue_id: int) -> str:
-        """Where the block of this number waits."""
-        return f"{self.account.base_url}/api/v4/salesbot/321/continue/{continue_id}"
-
-    def token(self, **options: Any) -> str:
-        """A bot token; the options are those of `sign_bot_token`."""
-        return sign_bot_token(self.account, entity_id=67890, **options)
-
-    def write(
-        self,
-        continue_id: int = 1,
-        *,
-        message: str = "Hello, can you help me?",
-        encoding: Encoding = "form",
-        token: str | None = None,
-        return_url: str | None = None,
-        **data: Any,
-    ) -> tuple[str, bytes]:
-        """Content type and body of one widget request."""
-        return encode_widget_request(
-            encoding,
-            token=self.token() if token is None else token,
-            data={"message": message, "delivery": "json", **data},
-            return_url=self.return_url(continue_id) if return_url is None else return_url,
-        )
 
 
 @pytest.fixture(scope="session")
@@ -128,14 +79,28 @@ def salesbot(account: Account) -> Salesbot:
 
 
 @pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port that is held and never answers, so that no test asks a bridge that runs beside it."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
+
+
+@pytest.fixture
 def settings(
-    tmp_path: Path, redis_server: RedisServer, redis: Redis, ai: StandInAI, kommo: StandInKommo
+    tmp_path: Path,
+    redis_server: RedisServer,
+    redis: Redis,
+    ai: StandInAI,
+    kommo: StandInKommo,
+    silent_port: int,
 ) -> Settings:
     """Settings that lead to the real Redis and the stand-ins."""
     return Settings(
         secret_key=SECRET_KEY,
         redis_url=redis_server.url,
         database_path=tmp_path / "bridge.db",
+        port=silent_port,
         openai_api_key="sk-stand-in",
         openai_base_url=ai.base_url,
         openai_model="stand-in",
@@ -197,28 +162,6 @@ def parts(settings: Settings, acme: Integration) -> Iterator[Parts]:
     built = build_parts(settings)
     yield built
     built.close()
-
-
-@dataclass(frozen=True)
-class Bridge:
-    """The running processes, as a test sees them."""
-
-    url: str
-    environ: dict[str, str]
-    log_path: Path
-
-    def flask(self, *arguments: str) -> str:
-        """What a flask command prints."""
-        done = self.run_flask(*arguments)
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
-
-    def run_flask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a flask command in the environment of the bridge."""
-        command = [str(Path(sys.executable).parent / "flask"), *arguments]
-        return subprocess.run(
-            command, env=self.environ, cwd=ROOT, capture_output=True, text=True, check=False
-        )
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from conftest import Bridge, wait_for
+from helpers import Bridge, wait_for
 from redis import Redis
 
 from kommo_bridge.integrations.store import Integration

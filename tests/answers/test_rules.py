@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from conftest import Ask
+from helpers import Ask
 from redis import Redis
 
 from kommo_bridge.answers.record import GIVEN_UP

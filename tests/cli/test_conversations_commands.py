@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 from click.testing import Result
-from conftest import Ask
 from flask import Flask
+from helpers import Ask
 from redis import Redis
 
 from kommo_bridge.app import create_app

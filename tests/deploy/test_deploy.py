@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from conftest import wait_for
+from helpers import wait_for
 from redis import Redis
 
 from kommo_bridge.app import create_app

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from conftest import wait_for
+from helpers import wait_for
 
 from local.processes import ROOT
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from conftest import wait_for
+from helpers import wait_for
 
 from local.processes import ROOT
 from local.redis_server import RedisServer, free_port

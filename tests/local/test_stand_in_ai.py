@@ -8,6 +8,7 @@ from typing import Any
 import openai
 import pytest
 import requests
+from helpers import wait_for
 
 from local.partners.ai import StandInAI, openai_error
 from local.partners.http.faults import Fault, Reset, ResetAfter
@@ -108,8 +109,7 @@ def test_a_stop_does_not_wait_for_the_thinking(client: openai.OpenAI, ai: StandI
     ai.delay_seconds = 60
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(ask, client)
-        while not ai.count:
-            time.sleep(0.005)
+        wait_for(lambda: ai.count)
 
         ai.stop()
 

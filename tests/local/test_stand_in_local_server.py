@@ -3,11 +3,12 @@
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
+from helpers import wait_for
 
 from local.partners.http.exchange import Answer, Request
 from local.partners.http.faults import (
@@ -294,13 +295,13 @@ def test_a_stop_is_quick_and_silent_whatever_the_handlers_do(
         server.faults.order(fault)
     with socket.create_connection(("127.0.0.1", server.port), timeout=2) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-        _wait_for(lambda: bool(server.arrived))
+        wait_for(lambda: bool(server.arrived))
         started = time.monotonic()
 
         server.stop()
 
         assert time.monotonic() - started < 5
-        _wait_for(lambda: not _handler_threads())
+        wait_for(lambda: not _handler_threads())
     assert (server.errors, capfd.readouterr()) == ([], ("", ""))
 
 
@@ -332,10 +333,3 @@ def test_stopping_twice_does_no_harm() -> None:
 
 def _handler_threads() -> list[threading.Thread]:
     return [one for one in threading.enumerate() if "process_request_thread" in one.name]
-
-
-def _wait_for(happened: Callable[[], bool], seconds: float = 2.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)

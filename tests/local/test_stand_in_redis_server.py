@@ -5,12 +5,12 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import redis
+from helpers import wait_for
 
 from local import redis_server
 from local.redis_server import (
@@ -217,10 +217,7 @@ def test_a_server_does_not_outlive_its_owner(tmp_path: Path, how: signal.Signals
         owner.send_signal(how)
         owner.wait()
 
-    deadline = time.monotonic() + 3
-    while _alive(process_id):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for(lambda: not _alive(process_id))
 
 
 def _alive(process_id: int) -> bool:

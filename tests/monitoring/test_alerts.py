@@ -8,7 +8,7 @@ from pathlib import Path
 
 import jwt
 import pytest
-from conftest import Ask, Salesbot, wait_for
+from helpers import Ask, Salesbot, wait_for
 from redis import Redis
 
 from kommo_bridge.app import create_app

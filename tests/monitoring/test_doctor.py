@@ -7,7 +7,7 @@ from typing import Any
 
 import jwt
 import pytest
-from conftest import Bridge
+from helpers import Bridge
 from redis import Redis
 
 from kommo_bridge.cli.token import mint_token
@@ -75,6 +75,13 @@ def test_the_secret_of_a_running_bridge_is_tried_without_queueing_anything(
     assert bad.state == "fault"
     assert "SECRET_KEY" in bad.text
     assert not redis.keys("rq:job:*")
+
+
+def test_the_tests_ask_no_bridge_that_runs_beside_them(
+    settings: Settings, acme: Integration
+) -> None:
+    assert settings.port != Settings.port
+    assert "start it" in findings(settings, acme)["secret"].text
 
 
 def test_without_a_bridge_redis_and_ai_each_line_says_what_to_do(

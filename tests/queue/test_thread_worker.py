@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import rq
+from helpers import wait_for
 from redis import Redis
 from rq import Queue
 from rq.executions import Execution
@@ -89,13 +90,6 @@ def start(tmp_path: Path, redis_server: RedisServer, redis: Redis) -> Iterator[S
         process.wait()
 
 
-def until(condition: Callable[[], object], seconds: float = 15) -> None:
-    ends_at = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < ends_at, "it did not come to that"
-        time.sleep(0.02)
-
-
 def test_jobs_run_side_by_side_and_no_job_is_taken_before_a_thread_is_free(
     start: Start, redis: Redis
 ) -> None:
@@ -105,11 +99,11 @@ def test_jobs_run_side_by_side_and_no_job_is_taken_before_a_thread_is_free(
 
     start(concurrency=4)
 
-    until(lambda: redis.llen("started") == 5)
+    wait_for(lambda: redis.llen("started") == 5)
     time.sleep(0.3)
     assert redis.llen("started") == 5, "four and one spare thread"
     assert len(queue) == 7
-    until(lambda: redis.llen("ended") == 12)
+    wait_for(lambda: redis.llen("ended") == 12)
 
 
 def test_a_job_that_asks_for_time_is_run_again_by_the_scheduler_inside(
@@ -119,7 +113,7 @@ def test_a_job_that_asks_for_time_is_run_again_by_the_scheduler_inside(
 
     start()
 
-    until(lambda: redis.llen("ended") == 1)
+    wait_for(lambda: redis.llen("ended") == 1)
     assert redis.get("tries:a") == b"3"
 
 
@@ -131,7 +125,7 @@ def test_a_failed_job_is_kept_and_what_it_said_is_not_logged(
 
     start()
 
-    until(lambda: job.id in queue.failed_job_registry.get_job_ids(cleanup=False))
+    wait_for(lambda: job.id in queue.failed_job_registry.get_job_ids(cleanup=False))
     log = ""
     while "job failed" not in log:
         log += capfd.readouterr().err
@@ -145,9 +139,9 @@ def test_a_job_over_its_timeout_is_ended_and_the_worker_goes_on(start: Start, re
 
     process = start()
 
-    until(lambda: job.id in queue.failed_job_registry.get_job_ids(cleanup=False))
+    wait_for(lambda: job.id in queue.failed_job_registry.get_job_ids(cleanup=False))
     queue.enqueue("worker_jobs.note", "after")
-    until(lambda: redis.llen("ended") == 1)
+    wait_for(lambda: redis.llen("ended") == 1)
     assert process.poll() is None
 
 
@@ -168,7 +162,7 @@ def test_what_must_not_be_lost_is_brought_before_a_hard_end(start: Start, redis:
     """With a job that cannot be ended, the process leaves without `atexit`."""
     work_queue(redis).enqueue("worker_jobs.note", "blocked", 60, retry=rq.Retry(3))
     process = start(grace=0.1)
-    until(lambda: redis.llen("started"))
+    wait_for(lambda: redis.llen("started"))
 
     process.terminate()
 
@@ -184,29 +178,29 @@ def test_a_job_that_rq_cannot_read_does_not_end_the_worker(start: Start, redis: 
 
     process = start()
 
-    until(lambda: redis.llen("ended") == 1)
+    wait_for(lambda: redis.llen("ended") == 1)
     assert process.poll() is None
 
 
 def test_the_state_that_the_dashboard_shows_is_right(start: Start, redis: Redis) -> None:
     queue = work_queue(redis)
     start()
-    until(lambda: live_workers(queue) == 1)
+    wait_for(lambda: live_workers(queue) == 1)
     [worker] = rq.Worker.all(queue=queue)
     assert worker.get_state() != "busy"
 
     queue.enqueue("worker_jobs.note", "long", 4)
 
-    until(lambda: rq.Worker.all(queue=queue)[0].get_state() == "busy")
-    until(lambda: redis.llen("ended") == 1)
-    until(lambda: rq.Worker.all(queue=queue)[0].get_state() == "idle")
+    wait_for(lambda: rq.Worker.all(queue=queue)[0].get_state() == "busy")
+    wait_for(lambda: redis.llen("ended") == 1)
+    wait_for(lambda: rq.Worker.all(queue=queue)[0].get_state() == "idle")
 
 
 def test_a_second_sigterm_ends_the_grace(start: Start, redis: Redis) -> None:
     queue = work_queue(redis)
     job = queue.enqueue("worker_jobs.note", "long", 30, retry=rq.Retry(3))
     process = start(grace=30)
-    until(lambda: redis.llen("started") == 1)
+    wait_for(lambda: redis.llen("started") == 1)
 
     process.terminate()
     time.sleep(1.5)

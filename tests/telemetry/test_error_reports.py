@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Salesbot, wait_for
+from helpers import Salesbot, wait_for
 
 from kommo_bridge.integrations.store import Integration
 from kommo_bridge.settings import Settings

@@ -13,8 +13,8 @@ from typing import Any
 
 import jwt
 import pytest
-from conftest import Ask, Salesbot
 from flask.testing import FlaskClient
+from helpers import Ask, Salesbot
 from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis
 from werkzeug.test import TestResponse

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from conftest import Ask
 from flask.testing import FlaskClient
+from helpers import Ask
 from redis import Redis
 from rq import SimpleWorker
 from rq.job import Job

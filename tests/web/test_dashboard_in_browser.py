@@ -21,6 +21,8 @@ from local.partners.kommo.account import Account
 from local.partners.kommo.server import StandInKommo
 from local.processes import process_environ, run_bridge
 
+pytestmark = pytest.mark.browser
+
 PASSWORD = "for-the-browser"
 SECONDS = 20
 # Set by whoever renews the pictures of docs/dashboard.md.

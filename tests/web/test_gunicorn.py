@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from conftest import INTEGRATION_ID, SECRET_KEY, Salesbot
+from helpers import INTEGRATION_ID, SECRET_KEY, Salesbot, wait_for
 from redis import Redis
 
 from kommo_bridge.integrations.store import Integration, IntegrationStore
@@ -112,7 +112,7 @@ def start_web(redis: RedisServer, folder: Path, stack: ExitStack) -> Web:
     )
     stack.callback(end, process)
     web = Web(process, port, redis, salesbot)
-    wait_until(lambda: answers(web))
+    wait_for(lambda: answers(web))
     return web
 
 
@@ -134,13 +134,6 @@ def answers(web: Web) -> bool:
     with suppress(requests.RequestException):
         return requests.get(f"{web.url}/healthz", timeout=1).ok
     return False
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    ends_at = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < ends_at, "it did not happen in time"
-        time.sleep(0.05)
 
 
 def listen(client: socket.socket) -> bytes:

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from conftest import Salesbot
 from flask.testing import FlaskClient
+from helpers import Salesbot
 from redis import Redis
 from rq import SimpleWorker
 

@@ -4,8 +4,8 @@ import logging
 from typing import Any
 
 import pytest
-from conftest import Bridge, Salesbot, wait_for
 from flask.testing import FlaskClient
+from helpers import Bridge, Salesbot, wait_for
 
 from kommo_bridge.app import create_app
 from kommo_bridge.integrations.store import Integration

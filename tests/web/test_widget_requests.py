@@ -6,8 +6,8 @@ from dataclasses import replace
 from urllib.parse import urlencode
 
 import pytest
-from conftest import Salesbot
 from flask.testing import FlaskClient
+from helpers import Salesbot
 from redis import Redis
 from rq.job import Job
 from rq.serializers import JSONSerializer

@@ -17,6 +17,8 @@ from selenium.webdriver.chrome.service import Service
 
 from kommo_bridge.widget.build import SHARED_WIDGET, build_archive
 
+pytestmark = pytest.mark.browser
+
 URL = "https://bridge.example.com/api/kommo/kommo/widget-request"
 OVERRIDE = "https://other.example.com/hook?key=1"
 VERSION = "3.2.1"

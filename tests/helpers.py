@@ -1,0 +1,84 @@
+"""What tests share and import by name; what pytest hands them stands in `conftest`."""
+
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kommo_bridge.kommo.widget_request import WidgetRequest
+from local.partners.kommo.account import Account, sign_bot_token
+from local.partners.kommo.widget_requests import Encoding, encode_widget_request
+from local.processes import ROOT
+
+SECRET_KEY = secrets.token_hex(32)
+INTEGRATION_ID = "0b01c2d3-0000-4000-8000-00000000456c"
+
+
+Ask = Callable[..., WidgetRequest]
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 30) -> None:
+    """Wait until the condition holds, for so long that only a broken one runs out of time."""
+    ends_at = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < ends_at, f"it did not happen within {seconds:.0f} s"
+        time.sleep(0.02)
+
+
+@dataclass(frozen=True)
+class Salesbot:
+    """Writes the widget requests of one account, without sending them."""
+
+    account: Account
+
+    def return_url(self, continue_id: int) -> str:
+        """Where the block of this number waits."""
+        return f"{self.account.base_url}/api/v4/salesbot/321/continue/{continue_id}"
+
+    def token(self, **options: Any) -> str:
+        """A bot token; the options are those of `sign_bot_token`."""
+        return sign_bot_token(self.account, entity_id=67890, **options)
+
+    def write(
+        self,
+        continue_id: int = 1,
+        *,
+        message: str = "Hello, can you help me?",
+        encoding: Encoding = "form",
+        token: str | None = None,
+        return_url: str | None = None,
+        **data: Any,
+    ) -> tuple[str, bytes]:
+        """Content type and body of one widget request."""
+        return encode_widget_request(
+            encoding,
+            token=self.token() if token is None else token,
+            data={"message": message, "delivery": "json", **data},
+            return_url=self.return_url(continue_id) if return_url is None else return_url,
+        )
+
+
+@dataclass(frozen=True)
+class Bridge:
+    """The running processes, as a test sees them."""
+
+    url: str
+    environ: dict[str, str]
+    log_path: Path
+
+    def flask(self, *arguments: str) -> str:
+        """What a flask command prints."""
+        done = self.run_flask(*arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def run_flask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a flask command in the environment of the bridge."""
+        command = [str(Path(sys.executable).parent / "flask"), *arguments]
+        return subprocess.run(
+            command, env=self.environ, cwd=ROOT, capture_output=True, text=True, check=False
+        )
