@@ -9,6 +9,7 @@ integration in when one has ended.
 
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 from redis import Redis
@@ -42,53 +43,7 @@ CRASH_RETRIES = RetryPolicy(8, interval=[0, 0, 5, 15, 30, 60, 60, 60])
 RETRY_AFTER_OUTAGE_SECONDS = 5
 MAX_VERSION_CHARACTERS = 40
 
-# KEYS: record, job, rate counter, limit, jobs let in, jobs held back, texts of the conversation.
-# ARGV: id, request of the record, kept seconds, sweep time, now, limit's name, text, version of the
-#       widget, and data, description and time of the job. What all jobs share stands in the text.
-# The limit (how many of an integration at once) follows the live workers, looked at once a second.
-# Returns {"repeat"}, {"limited", seconds} or {"queued"}.
-ENQUEUE = """
-local id = ARGV[1]
-if redis.call('HSETNX', KEYS[1], 'request', ARGV[2]) == 0 then return {'repeat'} end
-local used = redis.call('INCR', KEYS[3])
-if used == 1 then redis.call('EXPIRE', KEYS[3], %(rate_window)d) end
-if used > %(rate_count)d then
-  redis.call('DEL', KEYS[1])
-  return {'limited', math.max(1, redis.call('TTL', KEYS[3]))}
-end
-redis.call('EXPIRE', KEYS[1], ARGV[3])
-redis.call('ZADD', '%(open)s', ARGV[4], id)
-local time = redis.call('TIME')
-local limit = redis.call('HMGET', KEYS[4], 'concurrency', 'looked_at')
-local at_once = limit[1]
-if limit[2] ~= time[1] then
-  local workers = redis.call('SMEMBERS', '%(workers)s')
-  local alive = #workers > 0 and redis.call('EXISTS', unpack(workers)) or 0
-  at_once = %(concurrency)d * math.max(1, alive)
-  redis.call('HSET', KEYS[4], 'concurrency', at_once, 'looked_at', time[1])
-  redis.call('SADD', '%(limits)s', ARGV[6])
-  redis.call('SADD', '%(queues)s', '%(queue)s')
-  if ARGV[8] ~= '' then redis.call('HSET', '%(versions)s', ARGV[6], ARGV[8]) end
-end
-if redis.call('HLEN', KEYS[7]) < %(max_texts)d then
-  local number = string.format('%%.0f', time[1] * 1000000 + time[2])
-  redis.call('HSET', KEYS[7], id, number .. '|' .. ARGV[7])
-  redis.call('EXPIRE', KEYS[7], %(texts_kept)d)
-end
-local status = 'rate_limited'
-if redis.call('ZCARD', KEYS[6]) == 0 and redis.call('ZCARD', KEYS[5]) < tonumber(at_once) then
-  status = 'queued'
-  redis.call('ZADD', KEYS[5], ARGV[5], id)
-  redis.call('RPUSH', '%(queue)s', id)
-else
-  redis.call('ZADD', KEYS[6], ARGV[5], id)
-end
-redis.call('HSET', KEYS[2], %(fields)s, 'status', status, 'rate_limit_concurrency', at_once,
-  'rate_limit_key', ARGV[6], 'data', ARGV[9], 'description', ARGV[10], 'created_at', ARGV[11],
-  'enqueued_at', ARGV[11])
-redis.call('EXPIRE', KEYS[2], %(job_ttl)d)
-return {'queued'}
-"""
+SCRIPT = Path(__file__).with_suffix(".lua")
 
 
 class JobQueue:
@@ -102,7 +57,9 @@ class JobQueue:
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self._redis = redis
         self._settings = settings
-        self._enqueue = redis.register_script(_script(settings, redis))
+        self._enqueue = redis.register_script(SCRIPT.read_text(encoding="utf-8"))
+        # What every call says alike stands last, made once.
+        self._shared = _shared(settings, redis)
 
     def enqueue(self, request: WidgetRequest) -> bool:
         """Queue one widget request; False when it is a repeat, which is not queued again.
@@ -144,6 +101,12 @@ class JobQueue:
             f"{limit}:allowed",
             f"{limit}:rate_limited",
             texts_key(conversation_name(request)),
+            OPEN_KEY,
+            Queue.redis_queue_namespace_prefix + QUEUE_NAME,
+            Queue.redis_queues_keys,
+            RateLimitRegistry.rl_keys_key,
+            WORKERS_BY_QUEUE_KEY % QUEUE_NAME,
+            WIDGET_VERSIONS_KEY,
         ]
 
     def _args(self, request: WidgetRequest, name: str, job_id: str) -> list[Any]:
@@ -161,11 +124,12 @@ class JobQueue:
             json.dumps((FUNCTION, None, (request.to_job(),), {})),
             f"{request.subdomain} {request.entity_type}:{request.entity_id}",
             moment,
+            *self._shared,
         ]
 
 
-def _script(settings: Settings, redis: Redis) -> str:
-    """ENQUEUE with the settings and with what all jobs share, as RQ itself writes a job."""
+def _shared(settings: Settings, redis: Redis) -> list[Any]:
+    """The settings, and the fields that all jobs share, as RQ itself writes a job."""
     job = Job.create(
         FUNCTION,
         connection=redis,
@@ -179,24 +143,17 @@ def _script(settings: Settings, redis: Redis) -> str:
         serializer=JSONSerializer,
     )
     own = {"data", "description", "created_at", "enqueued_at", "status"}
-    shared = {
+    fields = {
         name: value
         for name, value in job.to_dict().items()
         if name not in own and value not in (None, "")  # RQ reads what is missing as empty
     }
-    pairs = [json.dumps(str(one)) for pair in shared.items() for one in pair]
-    return ENQUEUE % {
-        "rate_count": settings.rate_limit.count,
-        "rate_window": settings.rate_limit.window_seconds,
-        "concurrency": settings.worker_concurrency,
-        "open": OPEN_KEY,
-        "workers": WORKERS_BY_QUEUE_KEY % QUEUE_NAME,
-        "limits": RateLimitRegistry.rl_keys_key,
-        "queues": Queue.redis_queues_keys,
-        "queue": Queue.redis_queue_namespace_prefix + QUEUE_NAME,
-        "versions": WIDGET_VERSIONS_KEY,
-        "max_texts": MAX_TEXTS,
-        "texts_kept": TEXTS_KEPT_SECONDS,
-        "job_ttl": JOB_TTL_SECONDS,
-        "fields": ", ".join(pairs),
-    }
+    return [
+        settings.rate_limit.count,
+        settings.rate_limit.window_seconds,
+        settings.worker_concurrency,
+        MAX_TEXTS,
+        TEXTS_KEPT_SECONDS,
+        JOB_TTL_SECONDS,
+        *(one for pair in fields.items() for one in pair),
+    ]

@@ -22,7 +22,7 @@ from kommo_bridge.answers.record import OPEN_KEY, record_key
 from kommo_bridge.conversations.keys import integration_key
 from kommo_bridge.errors import QueueUnavailable, RateLimited
 from kommo_bridge.kommo.widget_request import WidgetRequest
-from kommo_bridge.queue.enqueue import JobQueue
+from kommo_bridge.queue.enqueue import SCRIPT, JobQueue
 from kommo_bridge.queue.state import QUEUE_NAME, work_queue
 from kommo_bridge.redis_client import connect
 from kommo_bridge.settings import RateLimit, Settings
@@ -81,6 +81,10 @@ def enqueue_all(settings: Settings) -> int:
     with connect(settings.redis_url) as redis:
         queue = JobQueue(redis, settings)
         return sum(queue.enqueue(request(number)) for number in range(MANY))
+
+
+def test_the_script_is_one_that_redis_can_read(redis: Redis) -> None:
+    assert redis.script_load(SCRIPT.read_text(encoding="utf-8"))
 
 
 class TestOnce:

@@ -1,0 +1,57 @@
+-- Queue one widget request: all that has to happen together, in one atomic round trip.
+-- Returns {'repeat'}, {'limited', seconds} or {'queued'}. Called by enqueue.py, in this order.
+local record_key, job_key, rate_key, limit_key, allowed_key, held_back_key, texts_key, open_key,
+  queue_key, queues_key, limits_key, workers_key, versions_key = unpack(KEYS)
+local job_id, request, record_seconds, sweep_at, now, integration, text, widget_version,
+  data, description, moment,
+  rate_count, rate_seconds, concurrency, max_texts, texts_seconds, job_seconds = unpack(ARGV)
+local shared_fields = {unpack(ARGV, 18)}
+
+-- A repeat is known by the record, which outlives the job.
+if redis.call('HSETNX', record_key, 'request', request) == 0 then return {'repeat'} end
+
+local used = redis.call('INCR', rate_key)
+if used == 1 then redis.call('EXPIRE', rate_key, rate_seconds) end
+if used > tonumber(rate_count) then
+  redis.call('DEL', record_key)
+  return {'limited', math.max(1, redis.call('TTL', rate_key))}
+end
+redis.call('EXPIRE', record_key, record_seconds)
+redis.call('ZADD', open_key, sweep_at, job_id)
+
+-- How many of an integration at once follows the live workers, looked at once a second.
+local time = redis.call('TIME')
+local at_once, looked_at = unpack(redis.call('HMGET', limit_key, 'concurrency', 'looked_at'))
+if looked_at ~= time[1] then
+  local workers = redis.call('SMEMBERS', workers_key)
+  local alive = #workers > 0 and redis.call('EXISTS', unpack(workers)) or 0
+  at_once = concurrency * math.max(1, alive)
+  redis.call('HSET', limit_key, 'concurrency', at_once, 'looked_at', time[1])
+  redis.call('SADD', limits_key, integration)
+  redis.call('SADD', queues_key, queue_key)
+  if widget_version ~= '' then redis.call('HSET', versions_key, integration, widget_version) end
+end
+
+-- The text waits for its conversation's next turn; the number grows in the order of arrival.
+if redis.call('HLEN', texts_key) < tonumber(max_texts) then
+  local number = string.format('%.0f', time[1] * 1000000 + time[2])
+  redis.call('HSET', texts_key, job_id, number .. '|' .. text)
+  redis.call('EXPIRE', texts_key, texts_seconds)
+end
+
+-- RQ's own rate limit: its worker lets the next job of an integration in when one has ended.
+local status = 'rate_limited'
+if redis.call('ZCARD', held_back_key) == 0
+  and redis.call('ZCARD', allowed_key) < tonumber(at_once) then
+  status = 'queued'
+  redis.call('ZADD', allowed_key, now, job_id)
+  redis.call('RPUSH', queue_key, job_id)
+else
+  redis.call('ZADD', held_back_key, now, job_id)
+end
+
+redis.call('HSET', job_key, 'status', status, 'rate_limit_concurrency', at_once,
+  'rate_limit_key', integration, 'data', data, 'description', description,
+  'created_at', moment, 'enqueued_at', moment, unpack(shared_fields))
+redis.call('EXPIRE', job_key, job_seconds)
+return {'queued'}
