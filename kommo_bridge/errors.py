@@ -12,6 +12,7 @@
     ├── PartnerError               a partner failed: permanent or not, and when to try again
     │   ├── AssistantError         the AI
     │   └── KommoError             Kommo
+    ├── ContinuedWithFailure       a Salesbot was continued, but with the fallback sentence
     ├── AlertError                 an alert could not be delivered
     └── ArchiveError               the widget archive breaks a rule of Kommo
 
@@ -130,6 +131,10 @@ class KommoError(PartnerError):
         self.status = status
         self.arrived = arrived
         self.codes = codes
+
+
+class ContinuedWithFailure(BridgeError):
+    """A Salesbot was continued with `fail`: its job stays visible, the message says why."""
 
 
 class AlertError(BridgeError):

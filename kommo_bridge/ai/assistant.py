@@ -15,7 +15,7 @@ from openai.types.chat import ChatCompletion
 
 from kommo_bridge.ai.prompt import Question, messages, options
 from kommo_bridge.ai.tools import handoff_sentence
-from kommo_bridge.conversations.memory import Turn
+from kommo_bridge.conversations.memory import Exchange
 from kommo_bridge.errors import AssistantError
 from kommo_bridge.integrations.store import Integration
 from kommo_bridge.outgoing.httpx_transport import LimitedTransport
@@ -76,7 +76,7 @@ class Assistant:
         question: Question,
         *,
         seconds: float,
-        history: Sequence[Turn] = (),
+        history: Sequence[Exchange] = (),
     ) -> Reply:
         """Ask for the reply to a customer's message.
 
@@ -109,7 +109,7 @@ class Assistant:
         integration: Integration,
         question: Question,
         seconds: float,
-        history: Sequence[Turn],
+        history: Sequence[Exchange],
     ) -> ChatCompletion:
         """One completion; a server that refuses tools is asked again without, and ever after."""
         client = self._client(integration)

@@ -11,7 +11,7 @@ from typing import Any
 from openai.types.chat import ChatCompletionMessageParam
 
 from kommo_bridge.ai.tools import HANDOFF_RULE, HANDOFF_TOOL
-from kommo_bridge.conversations.memory import Turn
+from kommo_bridge.conversations.memory import Exchange
 from kommo_bridge.integrations.store import Integration
 
 RULES = """\
@@ -42,7 +42,7 @@ def messages(
     integration: Integration,
     question: Question,
     now: datetime,
-    history: Sequence[Turn] = (),
+    history: Sequence[Exchange] = (),
     *,
     tools: bool = False,
 ) -> list[ChatCompletionMessageParam]:

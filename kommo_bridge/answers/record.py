@@ -1,190 +1,40 @@
-"""How far each answer has come: the record that keeps the promise.
+"""What Redis keeps of each widget request: its record and its text.
 
-One record per widget request, in Redis, made in the same step that queues the job. It outlives
-the job, so that a repeat is known as one, a reply is never paid for twice, no Salesbot is
-continued twice, and a Salesbot whose job vanished is still found and continued (`due`). It holds
-no customer's words; the reply is kept only until Kommo has accepted it.
+The record is made in the same step that queues the job, and outlives it: a repeat is known as one,
+a reply is never paid for twice, no Salesbot is continued twice, and a Salesbot whose job vanished
+is still found. It holds no customer's words; those stand in the conversation's texts until they
+are answered.
 """
 
 import json
 import time
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict
 from typing import Any
-from uuid import uuid4
 
 from redis import Redis
 
-from kommo_bridge.kommo.continuation import Status
+from kommo_bridge.answers.conversation import GIVEN_UP, OPEN, Message, Outcome, State
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.redis_client import PREFIX
 
+# By when somebody has to look after each open request: job id -> seconds since the epoch.
 OPEN_KEY = f"{PREFIX}answers:open"
+RECORD_PREFIX = f"{PREFIX}answer:"
+# Texts outlive the last call about them.
+TEXTS_KEPT_SECONDS = 3600
 MIN_KEPT_SECONDS = 24 * 3600
 MAX_KEPT_SECONDS = 7 * 24 * 3600
-# Longer than the wait for Kommo's pace and one continue call together.
-CLAIM_SECONDS = 15
-
-OPEN, CONTINUED, GIVEN_UP = "open", "continued", "given_up"
-
-RELEASE = """
-if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
-return 0
-"""
-
-RENEW = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-return redis.call('PEXPIRE', KEYS[1], ARGV[2])
-"""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What the Salesbot is to be continued with.
-
-    Attributes:
-        status, reply: The exit, and the text for the customer.
-        error: Tells the operator why it is `fail`.
-        silent: Nothing is to be shown: another answer carries the reply, or a human does.
-        reason: Of a hand-over, for the pause that begins when Kommo has taken it.
-    """
-
-    status: Status
-    reply: str
-    error: str = ""
-    silent: bool = False
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One record.
-
-    Attributes:
-        request: The widget request without the customer's message.
-        state: `open`, `continued` or `given_up`.
-        outcome: None until there is a reply or a reason to fail.
-        uncertain: A continue call was sent whose outcome is not known.
-        attempts: How often it was worked on before, without waits for its turn.
-        first: It was never looked at before.
-    """
-
-    request: WidgetRequest
-    state: str = OPEN
-    outcome: Outcome | None = None
-    uncertain: bool = False
-    attempts: int = 0
-    first: bool = True
-
-
-class Answers:
-    """The records of all answers."""
-
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
-        self._release = redis.register_script(RELEASE)
-        self._renew = redis.register_script(RENEW)
-
-    def begin(self, request: WidgetRequest) -> Answer:
-        """Load the record and count this attempt; a missing one is made anew."""
-        key = record_key(request.job_id)
-        with self._redis.pipeline(transaction=False) as pipeline:
-            pipeline.hsetnx(key, "request", request_text(request))
-            pipeline.hgetall(key)
-            pipeline.hincrby(key, "attempts", 1)
-            pipeline.expire(key, kept_seconds(request))
-            _, kept, _, _ = pipeline.execute()
-        return _answer(kept)
-
-    def find(self, job_id: str) -> Answer | None:
-        """The record of a job, or None when it has expired."""
-        kept: dict[Any, Any] = self._redis.hgetall(record_key(job_id))
-        return _answer(kept) if kept.get(b"request") else None
-
-    def keep_outcome(self, job_id: str, outcome: Outcome) -> Outcome:
-        """Keep the outcome; when another worker was first, its outcome counts."""
-        key = record_key(job_id)
-        with self._redis.pipeline(transaction=False) as pipeline:
-            pipeline.hsetnx(key, "outcome", json.dumps(asdict(outcome)))
-            pipeline.hget(key, "outcome")
-            _, kept = pipeline.execute()
-        return _outcome(kept) or outcome
-
-    def replace_outcome(self, job_id: str, outcome: Outcome) -> Outcome:
-        """Change one's mind before anything was sent; only who holds the claim may."""
-        self._redis.hset(record_key(job_id), "outcome", json.dumps(asdict(outcome)))
-        return outcome
-
-    def not_an_attempt(self, job_id: str) -> None:
-        """It only had to wait for its turn: the waits after failures do not grow by that."""
-        self._redis.hincrby(record_key(job_id), "waits", 1)
-
-    def claim(self, job_id: str) -> str | None:
-        """Take the right to send for `CLAIM_SECONDS`; None while another worker has it."""
-        token = uuid4().hex
-        taken = self._redis.set(claim_key(job_id), token, nx=True, px=CLAIM_SECONDS * 1000)
-        return token if taken else None
-
-    def renew(self, job_id: str, token: str) -> bool:
-        """Keep the right to send for another `CLAIM_SECONDS`; False when it is lost."""
-        return bool(self._renew(keys=[claim_key(job_id)], args=[token, CLAIM_SECONDS * 1000]))
-
-    def release(self, job_id: str, token: str) -> None:
-        """Give the right to send back, if it is still ours."""
-        self._release(keys=[claim_key(job_id)], args=[token])
-
-    def sending(self, request: WidgetRequest) -> Answer:
-        """Note, before the call leaves, that its outcome is not known; tell what was known."""
-        key = record_key(request.job_id)
-        with self._redis.pipeline(transaction=False) as pipeline:
-            pipeline.hsetnx(key, "request", request_text(request))
-            pipeline.hgetall(key)
-            pipeline.hset(key, "uncertain", "1")
-            pipeline.expire(key, kept_seconds(request))
-            _, kept, _, _ = pipeline.execute()
-        return _answer(kept)
-
-    def not_sent(self, job_id: str) -> None:
-        """The call surely did not arrive, and none before it: a 404 would mean what it says."""
-        self._redis.hdel(record_key(job_id), "uncertain")
-
-    def close(self, job_id: str, state: str) -> None:
-        """Continued, or given up. The reply stays only where somebody may try again."""
-        with self._redis.pipeline() as pipeline:
-            pipeline.hset(record_key(job_id), "state", state)
-            if state == CONTINUED:
-                pipeline.hdel(record_key(job_id), "outcome")
-            pipeline.zrem(OPEN_KEY, job_id)
-            pipeline.execute()
-
-    def postpone(self, job_id: str, until: float) -> None:
-        """Nobody has to look after this answer before `until` (seconds since the epoch)."""
-        self._redis.zadd(OPEN_KEY, {job_id: until}, xx=True)
-
-    def due(self, now: float, count: int = 100) -> list[str]:
-        """Job ids of open answers that nobody brought to an end in time, the oldest first."""
-        found: list[Any] = self._redis.zrange(
-            OPEN_KEY, "-inf", str(now), byscore=True, offset=0, num=count
-        )
-        return [job_id.decode() for job_id in found]
-
-    def forget(self, job_id: str) -> None:
-        """Take an answer off the open ones whose record is gone."""
-        self._redis.zrem(OPEN_KEY, job_id)
+FIELDS = ("request", "state", "outcome", "uncertain", "failures", "next_at", "called_at", "plain")
 
 
 def record_key(job_id: str) -> str:
     """The Redis key of a record."""
-    return f"{PREFIX}answer:{job_id}"
-
-
-def claim_key(job_id: str) -> str:
-    """The Redis key of the right to send."""
-    return f"{PREFIX}answer:{job_id}:claim"
+    return f"{RECORD_PREFIX}{job_id}"
 
 
 def request_text(request: WidgetRequest) -> str:
     """The request as the record keeps it: without the customer's words and name."""
-    return json.dumps(request.to_job() | {"message": "", "contact_name": ""})
+    return json.dumps(request.to_job() | {"message": "", "contact_name": ""}, ensure_ascii=False)
 
 
 def kept_seconds(request: WidgetRequest) -> int:
@@ -193,21 +43,80 @@ def kept_seconds(request: WidgetRequest) -> int:
     return min(max(left, MIN_KEPT_SECONDS), MAX_KEPT_SECONDS)
 
 
-def _answer(kept: dict[Any, Any]) -> Answer:
-    request: dict[str, Any] = json.loads(kept[b"request"])
-    return Answer(
-        request=WidgetRequest.from_job(request),
-        state=kept.get(b"state", OPEN.encode()).decode(),
-        outcome=_outcome(kept.get(b"outcome")),
-        uncertain=b"uncertain" in kept,
-        attempts=int(kept.get(b"attempts", 0)) - int(kept.get(b"waits", 0)),
-        first=b"attempts" not in kept,
+def texts_kept_seconds(continue_deadline: float) -> int:
+    """How long the texts of a conversation live after the newest one."""
+    return TEXTS_KEPT_SECONDS + int(continue_deadline)
+
+
+def text_value(request: WidgetRequest) -> str:
+    """What a request leaves among the conversation's texts; Redis puts its number before it."""
+    return json.dumps(
+        {
+            "text": request.message if request.has_text else "",
+            "chat_id": request.person,  # named by the first version
+            "own": is_own_widget(request),
+            "at": request.accepted_at,
+        },
+        ensure_ascii=False,
     )
 
 
-def _outcome(text: bytes | None) -> Outcome | None:
-    """Keys of a newer version are left out."""
-    if not text:
-        return None
-    known = {item.name for item in fields(Outcome)}
-    return Outcome(**{key: value for key, value in json.loads(text).items() if key in known})
+def numbered(request: WidgetRequest) -> str:
+    """The same with a number of our own: for a request that left its text nowhere."""
+    return f"{request.accepted_at * 1_000_000:.0f}|{text_value(request)}"
+
+
+def is_own_widget(request: WidgetRequest) -> bool:
+    """Our widget says how it wants its reply; hand-made bots do not."""
+    return request.delivery == "json"
+
+
+def message_of(job_id: str, value: bytes, record: list[bytes | None]) -> tuple[Message, str]:
+    """One message and its person, out of a text and a record's `FIELDS`."""
+    number, _, kept = value.decode().partition("|")
+    text = json.loads(kept)
+    _, state, outcome, unknown, failures, next_at, called_at, plain = record
+    message = Message(
+        job_id=job_id,
+        at=int(number) / 1_000_000,
+        text=text.get("text", ""),
+        own=text.get("own", True),
+        state=_state(state),
+        outcome=Outcome.of(json.loads(outcome)) if outcome else None,
+        unknown_since=float(unknown) if unknown else None,
+        failures=int(failures or 0),
+        next_at=float(next_at or 0),
+        called_at=float(called_at or 0),
+        plain=plain is not None,
+    )
+    return message, text.get("chat_id", "")
+
+
+def close_record(redis: Redis, job_id: str, error: str) -> None:
+    """Give one request up whose conversation cannot be looked at."""
+    with redis.pipeline() as pipeline:
+        pipeline.hset(record_key(job_id), mapping={"state": GIVEN_UP, "error": error})
+        pipeline.zrem(OPEN_KEY, job_id)
+        pipeline.execute()
+
+
+def record_fields(message: Message) -> dict[str, Any]:
+    """The fields of a message's record; None for those that must not be there."""
+    done = message.state == "continued"
+    return {
+        "state": None if message.state == OPEN else message.state,
+        "outcome": _json(message.outcome) if message.outcome and not done else None,
+        "uncertain": None if message.unknown_since is None else f"{message.unknown_since:.3f}",
+        "failures": message.failures or None,
+        "next_at": f"{message.next_at:.3f}" if message.next_at else None,
+        "called_at": f"{message.called_at:.3f}" if message.called_at else None,
+        "plain": "1" if message.plain else None,
+    }
+
+
+def _json(outcome: Outcome) -> str:
+    return json.dumps(asdict(outcome), ensure_ascii=False)
+
+
+def _state(kept: bytes | None) -> State:
+    return kept.decode() if kept else OPEN  # type: ignore[return-value]

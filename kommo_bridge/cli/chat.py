@@ -48,8 +48,8 @@ def chat_command(store: IntegrationStore, settings: Settings) -> click.Command:
             finally:
                 log.setLevel(level)
                 conversation = conversation_name(_request(integration, "", "", entity_id))
-                parts.outcomes.conversations.forget(conversation)
-                parts.outcomes.conversations.resume(conversation)
+                parts.steps.memory.forget(conversation)
+                parts.steps.memory.resume(conversation)
                 parts.close()
 
     return chat
@@ -63,9 +63,16 @@ def _ask() -> str:
 
 
 def _say(request: WidgetRequest, integration: Integration, parts: "Parts") -> None:
-    from kommo_bridge.jobs import talk  # noqa: PLC0415
+    from kommo_bridge.jobs import rules_of  # noqa: PLC0415
 
-    outcome = talk(request, integration, parts)
+    terminal = terminal_of(parts)
+    steps = replace(parts.steps, sender=terminal)
+    with suppress(BridgeError):  # what failed stands in the outcome
+        while (
+            wait := steps.run(request, integration, rules_of(integration, parts.settings))
+        ) is not None:
+            time.sleep(wait)
+    outcome = terminal.outcome
     text = "(says nothing)" if outcome.silent else outcome.reply.replace("\n", "\n           ")
     click.echo(f"assistant: {text}")
     if outcome.error:
@@ -75,7 +82,7 @@ def _say(request: WidgetRequest, integration: Integration, parts: "Parts") -> No
     if outcome.status == "handoff":
         hours = integration.handoff_hours
         click.echo(f"           [a human answers now, for {hours:g} hours; here: you go on]")
-        parts.outcomes.conversations.resume(conversation_name(request))
+        parts.steps.memory.resume(conversation_name(request))
 
 
 def _request(

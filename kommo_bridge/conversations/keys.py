@@ -57,8 +57,13 @@ def tagged_key(name: str) -> str:
 
 
 def turn_key(name: str) -> str:
-    """The Redis key of the right to ask the AI."""
+    """The Redis key of the right to work on a conversation."""
     return f"{_key(name)}:turn"
+
+
+def open_key(name: str) -> str:
+    """The Redis key of the turns under way, by person."""
+    return f"{_key(name)}:open"
 
 
 def hour_key(name: str) -> str:

@@ -1,12 +1,12 @@
 """What was said before in a conversation, and whether a human has taken over.
 
 A conversation is one integration and the entity of its signed token; nothing of one ever reaches
-another. Kept in Redis with a lifetime and a bounded size. Whose turn it is lives in `turns`.
+another. Kept in Redis with a lifetime and a bounded size. What waits for an answer lives in `answers`.
 """
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from redis import Redis
@@ -21,12 +21,11 @@ from kommo_bridge.conversations.keys import (
 from kommo_bridge.integrations.store import Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest
 
-# What the AI is told of the past, in characters; the oldest turns go first.
+# What the AI is told of the past, in characters; the oldest exchanges go first.
 HISTORY_CHARACTERS = 12_000
 # What one conversation may hold in Redis.
 MAX_BYTES = 64 * 1024
 MAX_TURN_CHARACTERS = 4_000
-NO_TEXT_PAUSE_SECONDS = 180
 
 # KEYS: turns. ARGV: job id, turn, turns kept, bytes kept, lifetime in seconds.
 REMEMBER = """
@@ -43,7 +42,7 @@ return 1
 
 
 @dataclass(frozen=True)
-class Turn:
+class Exchange:
     """What a customer wrote and what was answered; `at` in seconds since the epoch."""
 
     job_id: str
@@ -68,47 +67,47 @@ class Conversations:
         self._redis = redis
         self._remember = redis.register_script(REMEMBER)
 
-    def history(self, request: WidgetRequest, integration: Integration) -> list[Turn]:
-        """The last turns that fit into the AI's call, the oldest first.
+    def history(self, request: WidgetRequest, integration: Integration) -> list[Exchange]:
+        """The last exchanges that fit into the AI's call, the oldest first.
 
-        A chat id, which is not signed, only narrows what the signed entity gives.
+        Who of the entity writes is not signed: it only narrows what the signed entity gives.
         """
         if not integration.history:
             return []
-        turns = self.turns(conversation_name(request))
+        said = self.exchanges(conversation_name(request))
+        own = [one for one in said if one.chat_id == request.person][-integration.history :]
         left = HISTORY_CHARACTERS
-        found: list[Turn] = []
-        for turn in reversed(turns[-integration.history :]):
-            left -= len(turn.customer) + len(turn.reply)
+        found: list[Exchange] = []
+        for exchange in reversed(own):
+            left -= len(exchange.customer) + len(exchange.reply)
             if left < 0:
                 break
-            if turn.chat_id == request.chat_id:
-                found.insert(0, turn)
+            found.insert(0, exchange)
         return found
 
-    def turns(self, name: str) -> list[Turn]:
+    def exchanges(self, name: str) -> list[Exchange]:
         """All that is kept of a conversation, the oldest first."""
         kept: list[Any] = self._redis.lrange(turns_key(name), 0, -1)
-        return [Turn(**json.loads(turn)) for turn in kept]
+        return [_exchange(json.loads(one)) for one in kept]
 
     def remember(
         self, request: WidgetRequest, integration: Integration, customer: str, reply: str
     ) -> None:
-        """Keep a turn, once, however often this is repeated for the same request."""
+        """Keep an exchange, once, however often this is repeated for the same request."""
         if not integration.history:
             return
-        turn = Turn(
+        exchange = Exchange(
             request.job_id,
             customer[:MAX_TURN_CHARACTERS],
             reply[:MAX_TURN_CHARACTERS],
             time.time(),
-            request.chat_id,
+            request.person,
         )
         self._remember(
             keys=[turns_key(conversation_name(request))],
             args=[
                 request.job_id,
-                json.dumps(asdict(turn), ensure_ascii=False),
+                json.dumps(asdict(exchange), ensure_ascii=False),
                 integration.history,
                 MAX_BYTES,
                 integration.history_days * 86400,
@@ -132,18 +131,15 @@ class Conversations:
         return Pause(reason.decode(), max(0, left) / 1000) if reason else None
 
     def forget(self, name: str) -> int:
-        """Delete all that was said; returns how many turns went. A pause stays."""
+        """Delete all that was said; returns how many exchanges went. A pause stays."""
         key = turns_key(name)
         with self._redis.pipeline() as pipeline:
             pipeline.llen(key)
             pipeline.delete(key, texts_key(name), no_text_key(name))
             return int(pipeline.execute()[0])
 
-    def may_ask_for_text(self, request: WidgetRequest) -> bool:
-        """True at most once in a few minutes: a row of voice notes gets one sentence.
 
-        The same request may ask again: its first try may not have come through.
-        """
-        key = no_text_key(conversation_name(request))
-        self._redis.set(key, request.job_id, nx=True, ex=NO_TEXT_PAUSE_SECONDS)
-        return bool(self._redis.get(key) == request.job_id.encode())
+def _exchange(kept: dict[str, Any]) -> Exchange:
+    """Keys of a newer version are left out."""
+    known = {item.name for item in fields(Exchange)}
+    return Exchange(**{name: value for name, value in kept.items() if name in known})

@@ -4,6 +4,7 @@ Days and months are UTC's. A reply counts once it was written, sent or not: it w
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -19,7 +20,8 @@ HOUR_SECONDS = 3600
 DAY_KEPT_SECONDS = 40 * 86400
 MONTH_KEPT_SECONDS = 400 * 86400
 WARN_SHARE = 0.8
-CAPS = ("replies_per_day", "tokens_per_day", "tokens_per_month")
+CAPS = ("replies_per_hour", "replies_per_day", "tokens_per_day", "tokens_per_month")
+PERIOD_CAPS = CAPS[1:]
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +54,7 @@ class Usage:
     def count(self, request: WidgetRequest, integration: Integration, tokens: int) -> None:
         """One reply was written, for so many tokens."""
         hour = hour_key(conversation_name(request))
-        day, month = _period_keys(integration)
+        day, month = period_keys(integration)
         with self._redis.pipeline() as pipeline:
             pipeline.set(hour, 0, nx=True, ex=HOUR_SECONDS)
             pipeline.incr(hour)
@@ -67,7 +69,7 @@ class Usage:
 
     def used(self, integration: Integration) -> list[Used]:
         """What the whole integration has used today and this month."""
-        day, month = _period_keys(integration)
+        day, month = period_keys(integration)
         with self._redis.pipeline(transaction=False) as pipeline:
             pipeline.hmget(day, "replies", "tokens")
             pipeline.hmget(month, "replies", "tokens")
@@ -79,14 +81,22 @@ class Usage:
             Used("tokens_per_month", int(month_tokens or 0), integration.tokens_per_month),
         ]
 
-    def reached(self, request: WidgetRequest, integration: Integration) -> Used | None:
-        """The first cap that is reached, or None."""
-        counters = self._all(request, integration)
-        return next((one for one in counters if one.reached), None)
+    def warn(self, integration: Integration) -> None:
+        """Log once a period that a cap is nearly reached."""
+        for near in self._to_warn_of(integration):
+            log_event(
+                logger,
+                "cap nearly reached",
+                level=logging.WARNING,
+                subdomain=integration.subdomain,
+                cap=near.name,
+                used=near.count,
+                of=near.cap,
+            )
 
-    def to_warn_of(self, integration: Integration) -> list[Used]:
+    def _to_warn_of(self, integration: Integration) -> list[Used]:
         """Caps nearly reached that were not warned of in this period."""
-        day, _ = _period_keys(integration)
+        day, _ = period_keys(integration)
         near = [one for one in self._capped(integration) if one.nearly]
         return [
             one
@@ -94,16 +104,26 @@ class Usage:
             if self._redis.set(f"{day}:warned:{one.name}", "1", nx=True, ex=86400)
         ]
 
-    def _all(self, request: WidgetRequest, integration: Integration) -> list[Used]:
-        cap = integration.replies_per_hour
-        in_hour = int(self._redis.get(hour_key(conversation_name(request))) or 0) if cap else 0
-        return [Used("replies_per_hour", in_hour, cap), *self._capped(integration)]
-
     def _capped(self, integration: Integration) -> list[Used]:
         """What is used, where there is a cap to look at."""
-        return self.used(integration) if any(getattr(integration, cap) for cap in CAPS) else []
+        return (
+            self.used(integration) if any(getattr(integration, cap) for cap in PERIOD_CAPS) else []
+        )
 
 
-def _period_keys(integration: Integration) -> tuple[str, str]:
+def cap_reached(integration: Integration, counted: Sequence[bytes | None]) -> str:
+    """The first cap that is reached, empty when none is.
+
+    Args:
+        counted: What Redis holds, in the order of `CAPS`.
+    """
+    for name, count in zip(CAPS, counted, strict=True):
+        if 0 < getattr(integration, name) <= int(count or 0):
+            return name
+    return ""
+
+
+def period_keys(integration: Integration) -> tuple[str, str]:
+    """The Redis keys of today's and this month's counters."""
     now = datetime.now(UTC)
     return period_key(integration, f"{now:%Y-%m-%d}"), period_key(integration, f"{now:%Y-%m}")

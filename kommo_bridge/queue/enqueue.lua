@@ -2,10 +2,10 @@
 -- Returns {'repeat'}, {'limited', seconds} or {'queued'}. Called by enqueue.py, in this order.
 local record_key, job_key, rate_key, limit_key, allowed_key, held_back_key, texts_key, open_key,
   queue_key, queues_key, limits_key, workers_key, versions_key = unpack(KEYS)
-local job_id, request, record_seconds, sweep_at, now, integration, text, widget_version,
+local job_id, request, record_seconds, sweep_seconds, now, integration, text, widget_version,
   data, description, moment,
-  rate_count, rate_seconds, concurrency, max_texts, texts_seconds, job_seconds = unpack(ARGV)
-local shared_fields = {unpack(ARGV, 18)}
+  rate_count, rate_seconds, concurrency, texts_seconds, job_seconds = unpack(ARGV)
+local shared_fields = {unpack(ARGV, 17)}
 
 -- A repeat is known by the record, which outlives the job.
 if redis.call('HSETNX', record_key, 'request', request) == 0 then return {'repeat'} end
@@ -17,10 +17,12 @@ if used > tonumber(rate_count) then
   return {'limited', math.max(1, redis.call('TTL', rate_key))}
 end
 redis.call('EXPIRE', record_key, record_seconds)
-redis.call('ZADD', open_key, sweep_at, job_id)
+
+-- Redis' clock counts: those of web and workers need not agree.
+local time = redis.call('TIME')
+redis.call('ZADD', open_key, time[1] + sweep_seconds, job_id)
 
 -- How many of an integration at once follows the live workers, looked at once a second.
-local time = redis.call('TIME')
 local at_once, looked_at = unpack(redis.call('HMGET', limit_key, 'concurrency', 'looked_at'))
 if looked_at ~= time[1] then
   local workers = redis.call('SMEMBERS', workers_key)
@@ -33,11 +35,9 @@ if looked_at ~= time[1] then
 end
 
 -- The text waits for its conversation's next turn; the number grows in the order of arrival.
-if redis.call('HLEN', texts_key) < tonumber(max_texts) then
-  local number = string.format('%.0f', time[1] * 1000000 + time[2])
-  redis.call('HSET', texts_key, job_id, number .. '|' .. text)
-  redis.call('EXPIRE', texts_key, texts_seconds)
-end
+local number = string.format('%.0f', time[1] * 1000000 + time[2])
+redis.call('HSET', texts_key, job_id, number .. '|' .. text)
+redis.call('EXPIRE', texts_key, texts_seconds)
 
 -- RQ's own rate limit: its worker lets the next job of an integration in when one has ended.
 local status = 'rate_limited'

@@ -23,8 +23,14 @@ from rq.serializers import JSONSerializer
 from rq.utils import now, utcformat
 from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
-from kommo_bridge.answers.record import OPEN_KEY, kept_seconds, record_key, request_text
-from kommo_bridge.answers.turns import MAX_TEXTS, TEXTS_KEPT_SECONDS, text_value
+from kommo_bridge.answers.record import (
+    OPEN_KEY,
+    kept_seconds,
+    record_key,
+    request_text,
+    text_value,
+    texts_kept_seconds,
+)
 from kommo_bridge.conversations.keys import conversation_name, integration_key, texts_key
 from kommo_bridge.errors import QueueUnavailable, RateLimited
 from kommo_bridge.kommo.widget_request import WidgetRequest
@@ -115,13 +121,13 @@ class JobQueue:
             job_id,
             request_text(request),
             kept_seconds(request),
-            request.accepted_at + self._settings.reply_deadline_seconds,
+            self._settings.reply_deadline_seconds,
             time.time(),
             name,
             text_value(request),
             request.widget_version[:MAX_VERSION_CHARACTERS],
             # As RQ writes it, unpacked, which RQ reads as well.
-            json.dumps((FUNCTION, None, (request.to_job(),), {})),
+            json.dumps((FUNCTION, None, (request.to_job(),), {}), ensure_ascii=False),
             f"{request.subdomain} {request.entity_type}:{request.entity_id}",
             moment,
             *self._shared,
@@ -152,8 +158,7 @@ def _shared(settings: Settings, redis: Redis) -> list[Any]:
         settings.rate_limit.count,
         settings.rate_limit.window_seconds,
         settings.worker_concurrency,
-        MAX_TEXTS,
-        TEXTS_KEPT_SECONDS,
+        texts_kept_seconds(settings.continue_deadline_seconds),
         JOB_TTL_SECONDS,
         *(one for pair in fields.items() for one in pair),
     ]

@@ -1,0 +1,160 @@
+"""One frozen picture of a conversation: all that `plan` looks at.
+
+A conversation is one integration and one signed entity, narrowed by the person who writes. Its
+messages are what waits in it, one for each widget request; the messages that are answered together
+are a turn. Nothing here reads a clock or calls anybody.
+"""
+
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+from kommo_bridge.kommo.continuation import Status
+
+State = Literal["open", "continued", "given_up"]
+Source = Literal["ai", "fallback", "no_text", "handoff", "silence"]
+
+OPEN: State = "open"
+CONTINUED: State = "continued"
+GIVEN_UP: State = "given_up"
+# What the AI reads in place of a voice message or a picture.
+NOT_READABLE = "[a voice message, picture or file that cannot be read here]"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a Salesbot is continued with.
+
+    Attributes:
+        status, reply: The exit, and the text for the customer.
+        error: Tells the operator why it is `fail`.
+        silent: Nothing is shown: another Salesbot got the reply, or a human has the conversation.
+        reason: Of a handoff, for the pause that begins when Kommo has accepted it.
+        source: Who found the words.
+    """
+
+    status: Status
+    reply: str
+    error: str = ""
+    silent: bool = False
+    reason: str = ""
+    source: Source = "ai"
+
+    @classmethod
+    def of(cls, kept: dict[str, Any]) -> "Outcome":
+        """Rebuild from JSON; keys of a newer version are left out."""
+        known = {item.name for item in fields(cls)}
+        return cls(**{key: value for key, value in kept.items() if key in known})
+
+
+SKIP = Outcome("skip", "", silent=True, source="silence")
+# Hand-made bots do not know `skip`: they leave as at a handoff, with nothing to show.
+SILENT_HANDOFF = Outcome("handoff", "", silent=True, source="silence")
+
+
+@dataclass(frozen=True)
+class Message:
+    """One widget request: what the customer wrote, and how far its Salesbot has come.
+
+    Attributes:
+        job_id: Names the request.
+        at: When it arrived, by Redis' clock; it also gives the order (seconds since the epoch).
+        text: Empty for a voice message, a picture and the like.
+        own: Sent by our own widget, which alone understands `skip`.
+        state: `open` while the Salesbot waits.
+        outcome: What it is being continued with; None while that is not decided.
+        unknown_since: When a call left whose outcome is not known; None when there is none.
+        failures: Calls that failed.
+        next_at: No call before this.
+        called_at: When the last call was made, 0 for none.
+        plain: Kommo refused the handlers: `data` alone is sent.
+    """
+
+    job_id: str
+    at: float
+    text: str = ""
+    own: bool = True
+    state: State = OPEN
+    outcome: Outcome | None = None
+    unknown_since: float | None = None
+    failures: int = 0
+    next_at: float = 0.0
+    called_at: float = 0.0
+    plain: bool = False
+
+    @property
+    def waits(self) -> bool:
+        """Its Salesbot still waits, as far as we know."""
+        return self.state == OPEN
+
+    @property
+    def let_go(self) -> bool:
+        """It only has to leave its block: the customer was told by another one, or by a human."""
+        return self.outcome is not None and self.outcome.silent
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Messages that are answered together.
+
+    Attributes:
+        job_ids: Whose texts are the question, oldest first.
+        asked: Questions that were begun and have not failed; each may have been paid for.
+        failures: Questions that failed in a way that may pass.
+        retry_at: The AI is not asked again before this.
+        error: Why the AI will not answer, or did not the last time.
+        final: Asking again cannot help.
+        outcome: What was found to say; None until then.
+        failed_at: When its first call to Kommo failed; None when none has.
+    """
+
+    job_ids: tuple[str, ...]
+    asked: int = 0
+    failures: int = 0
+    retry_at: float = 0.0
+    error: str = ""
+    final: bool = False
+    outcome: Outcome | None = None
+    failed_at: float | None = None
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What an integration and the settings say about its conversations; times are in seconds."""
+
+    reply_deadline: float
+    continue_deadline: float
+    burst: float = 2.0
+    enabled: bool = True
+    handoff_phrases: tuple[str, ...] = ()
+    looks_up_tag: bool = False
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """The picture.
+
+    Attributes:
+        rules: Of its integration.
+        messages: Those not yet ended, oldest first.
+        turns: Those under way, oldest first.
+        paused: A human has it: an operator's pause, or a handoff.
+        tagged: Whether the lead has the pause tag; None when nobody has looked lately.
+        no_text_said: "Please write it as text" was said a moment ago.
+        cap: The cap that is reached, empty when none is.
+    """
+
+    rules: Rules
+    messages: tuple[Message, ...] = ()
+    turns: tuple[Turn, ...] = ()
+    paused: bool = False
+    tagged: bool | None = None
+    no_text_said: bool = False
+    cap: str = ""
+    by_id: dict[str, Message] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "by_id", {one.job_id: one for one in self.messages})
+
+    def members(self, turn: Turn) -> tuple[Message, ...]:
+        """The messages of a turn that are still known, oldest first."""
+        return tuple(self.by_id[one] for one in turn.job_ids if one in self.by_id)

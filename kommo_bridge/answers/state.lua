@@ -1,0 +1,43 @@
+-- One conversation: take or keep the right to work on it, change it, and look at it, in one step.
+--
+-- Whoever holds the lock is alone with the conversation. A job that runs again after a crash takes
+-- the lock of its own former run; that run's changes then come to nothing.
+-- Records are named by the texts of the conversation, so their keys cannot be declared: Redis
+-- Cluster is not supported.
+local lock, texts, turns, pause, no_text, tagged, hour, day, month, record = unpack(KEYS)
+local token, hold, job, records, person, first, value, silent_only, commands = unpack(ARGV)
+
+local held = redis.call('GET', lock)
+if not held or held == token or (first ~= '' and string.sub(held, 1, #job + 1) == job .. ':') then
+  redis.call('SET', lock, token, 'PX', hold)
+  held = token
+end
+local mine = held == token and 1 or 0
+
+if first ~= '' then
+  redis.call('HSETNX', record, 'request', first)
+  if redis.call('HEXISTS', record, 'state') == 0 then redis.call('HSETNX', texts, job, value) end
+end
+
+local paused = redis.call('EXISTS', pause)
+local kept = 0
+if mine == 1 and (silent_only == '' or paused == 0) then
+  for _, command in ipairs(cjson.decode(commands)) do redis.call(unpack(command)) end
+  paused = redis.call('EXISTS', pause)
+  kept = 1
+end
+
+local found = redis.call('HGETALL', texts)
+local states = {}
+for place = 1, #found, 2 do
+  states[#states + 1] = redis.call('HMGET', records .. found[place], 'request', 'state', 'outcome',
+    'uncertain', 'failures', 'next_at', 'called_at', 'plain')
+end
+local time = redis.call('TIME')
+return {
+  mine, kept, time[1] + 0, time[2] + 0, paused, redis.call('EXISTS', no_text),
+  redis.call('GET', tagged), redis.call('HGET', turns, person),
+  redis.call('GET', hour), redis.call('HMGET', day, 'replies', 'tokens'),
+  redis.call('HGET', month, 'tokens'),
+  redis.call('HMGET', record, 'state', 'error', 'attempts'), found, states,
+}

@@ -1,0 +1,83 @@
+"""What the response to a continue call means: a table, without I/O.
+
+Of Kommo's answers only 401, 402, 403, 404 and 410 can be final. Sources and marks of certainty:
+https://developers.kommo.com/reference/salesbot-widget-block-execution-confirmation , and
+https://developers.kommo.com/docs/limitations for 403 after 429.
+"""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from kommo_bridge.answers.conversation import Message
+from kommo_bridge.answers.retries import TRIES_BEFORE_SHORT, wait_after
+from kommo_bridge.kommo.client import CallResult
+
+GONE = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
+REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FORBIDDEN)
+# The text itself may be what Kommo refuses: a shorter one is worth a call.
+ABOUT_THE_TEXT = (
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+)
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """Kommo has it: by this call, or by an earlier one whose response was lost."""
+
+
+@dataclass(frozen=True)
+class Final:
+    """Nobody waits there any more, or Kommo refuses this account."""
+
+    gone: bool
+
+
+@dataclass(frozen=True)
+class Later:
+    """Again after `seconds`.
+
+    Attributes:
+        unknown: The call may have arrived.
+        plain: Without handlers from now on.
+        short: With the short fallback sentence from now on.
+    """
+
+    seconds: float
+    unknown: bool = False
+    plain: bool = False
+    short: bool = False
+
+
+Verdict = Accepted | Final | Later
+
+
+def verdict(
+    result: CallResult, message: Message, *, handlers: bool, short: bool, token_changed: bool
+) -> Verdict:
+    """What became of a call, and what to do next.
+
+    Args:
+        result: What Kommo or the network answered.
+        message: Who was called, as it was known before the call.
+        handlers: Execute handlers were sent.
+        short: The fallback sentence was sent already, or nothing.
+        token_changed: Another access token has been stored meanwhile.
+    """
+    unknown = message.unknown_since is not None or result.may_have_arrived
+    wait = wait_after(message.failures)
+    if result.accepted:
+        return Accepted()
+    if result.status in GONE:
+        return Accepted() if message.unknown_since is not None else Final(gone=True)
+    if result.status == HTTPStatus.UNAUTHORIZED and token_changed:
+        return Later(0.0, unknown)
+    if result.status in REFUSED and not result.blocked:
+        return Final(gone=False)
+    if result.status == HTTPStatus.BAD_REQUEST and handlers:
+        return Later(0.0, unknown, plain=True)
+    if result.status in ABOUT_THE_TEXT and not short and not unknown:
+        last = message.failures + 1 >= TRIES_BEFORE_SHORT
+        return Later(0.0 if last else wait, short=last)
+    return Later(max(wait, result.retry_after_seconds or 0.0), unknown)
