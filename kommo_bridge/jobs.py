@@ -18,6 +18,7 @@ from redis import Redis
 from rq import Retry, get_current_job
 
 from kommo_bridge.ai.assistant import Assistant
+from kommo_bridge.answers.asker import Asker
 from kommo_bridge.answers.conversation import Rules
 from kommo_bridge.answers.record import close_record
 from kommo_bridge.answers.sender import Sender
@@ -127,7 +128,7 @@ def build_parts(settings: Settings) -> Parts:
     redis = connect(settings.redis_url)
     integrations = IntegrationStore(settings.database_path, settings.secret_key)
     client = KommoClient(Pacer(redis), settings.kommo_extra_hosts)
-    metrics, incidents = Metrics(redis), Incidents(redis)
+    metrics, incidents, memory = Metrics(redis), Incidents(redis), Conversations(redis)
     assistant = Assistant(
         api_key=settings.openai_api_key,
         base_url=settings.openai_base_url,
@@ -136,12 +137,10 @@ def build_parts(settings: Settings) -> Parts:
     )
     steps = Steps(
         states=ConversationStates(redis),
-        assistant=assistant,
-        memory=Conversations(redis),
-        usage=Usage(redis),
+        asker=Asker(assistant, memory, Usage(redis), metrics, incidents),
         sender=Sender(client, integrations, metrics, incidents),
+        memory=memory,
         metrics=metrics,
-        incidents=incidents,
     )
     return Parts(settings, redis, integrations, steps, client, assistant)
 

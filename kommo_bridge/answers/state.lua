@@ -33,11 +33,10 @@ for place = 1, #found, 2 do
   states[#states + 1] = redis.call('HMGET', records .. found[place], 'request', 'state', 'outcome',
     'uncertain', 'failures', 'next_at', 'called_at', 'plain')
 end
+local marks = {paused, redis.call('EXISTS', no_text), redis.call('GET', tagged)}
+local counted = {redis.call('GET', hour), redis.call('HGET', day, 'replies'),
+  redis.call('HGET', day, 'tokens'), redis.call('HGET', month, 'tokens')}
+local own = redis.call('HMGET', record, 'state', 'error', 'attempts')
 local time = redis.call('TIME')
-return {
-  mine, kept, time[1] + 0, time[2] + 0, paused, redis.call('EXISTS', no_text),
-  redis.call('GET', tagged), redis.call('HGET', turns, person),
-  redis.call('GET', hour), redis.call('HMGET', day, 'replies', 'tokens'),
-  redis.call('HGET', month, 'tokens'),
-  redis.call('HMGET', record, 'state', 'error', 'attempts'), found, states,
-}
+return {mine, kept, tonumber(time[1]), tonumber(time[2]), marks, counted, own,
+  redis.call('HGET', turns, person), found, states}
