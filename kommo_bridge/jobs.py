@@ -234,7 +234,8 @@ def build_parts(settings: Settings) -> Parts:
     """Build the real parts from the settings."""
     redis = connect(settings.redis_url)
     integrations = IntegrationStore(settings.database_path, settings.secret_key)
-    answers, client, pacer = Answers(redis), KommoClient(), Pacer(redis)
+    answers = Answers(redis)
+    client = KommoClient(Pacer(redis), settings.kommo_extra_hosts)
     metrics, incidents = Metrics(redis), Incidents(redis)
     assistant = Assistant(
         api_key=settings.openai_api_key,
@@ -249,7 +250,7 @@ def build_parts(settings: Settings) -> Parts:
         conversations=Conversations(redis),
         turns=Turns(redis, answers),
         usage=Usage(redis),
-        pause_tags=PauseTags(redis, client, pacer, settings.kommo_extra_hosts),
+        pause_tags=PauseTags(redis, client),
         metrics=metrics,
         incidents=incidents,
     )
@@ -257,9 +258,7 @@ def build_parts(settings: Settings) -> Parts:
         integrations=integrations,
         answers=answers,
         client=client,
-        pacer=pacer,
         continue_deadline_seconds=settings.continue_deadline_seconds,
-        extra_hosts=settings.kommo_extra_hosts,
         metrics=metrics,
         incidents=incidents,
     )

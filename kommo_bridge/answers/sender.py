@@ -13,12 +13,12 @@ from http import HTTPStatus
 
 from kommo_bridge.answers.record import CLAIM_SECONDS, CONTINUED, GIVEN_UP, Answer, Answers, Outcome
 from kommo_bridge.conversations.keys import integration_name
-from kommo_bridge.errors import IntegrationError, KommoError, RefusedRequest
+from kommo_bridge.errors import IntegrationError, KommoError
 from kommo_bridge.integrations.store import Integration, IntegrationStore
 from kommo_bridge.kommo.client import KommoClient
 from kommo_bridge.kommo.continuation import Continuation, continuation
-from kommo_bridge.kommo.pacing import Pacer
-from kommo_bridge.kommo.return_url import check_return_url
+from kommo_bridge.kommo.results import CallResult
+from kommo_bridge.kommo.slot import NotNow, Slot
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.telemetry.incidents import (
     ANSWERS_FAIL,
@@ -31,10 +31,6 @@ from kommo_bridge.telemetry.metrics import Metrics
 
 # Seconds before the second, third ... attempt; the last one repeats until the deadline.
 WAITS = (2, 5, 10, 20, 40, 60)
-PAUSE_AFTER_429_SECONDS = 10.0
-# Whatever a Retry-After says: the second in which there were too many must pass.
-SHORTEST_PAUSE_SECONDS = 1.0
-PAUSE_AFTER_BLOCK_SECONDS = 300.0
 # What the sweep leaves to the job itself: its call may just be on its way.
 SWEEP_MARGIN_SECONDS = 3.0
 
@@ -47,18 +43,15 @@ class Delivery:
 
     Attributes:
         integrations: Where a token that changed meanwhile is found.
-        answers, client, pacer, metrics: The records, the calls, their pace, the figures.
+        answers, client, metrics: The records, the calls, the figures.
         incidents: Where it is noted what operators are alerted of.
         continue_deadline_seconds: How long after the acknowledgement a failing call is repeated.
-        extra_hosts: `KOMMO_EXTRA_HOSTS`.
     """
 
     integrations: IntegrationStore
     answers: Answers
     client: KommoClient
-    pacer: Pacer
     continue_deadline_seconds: float
-    extra_hosts: frozenset[str]
     metrics: Metrics
     incidents: Incidents
 
@@ -84,15 +77,28 @@ class Delivery:
         Raises:
             KommoError: The Salesbot cannot be continued any more.
         """
-        self._check_host(request, integration)
-        wait, booked = self.pacer.reserve(integration.host)
-        if not booked:
-            return self._later(request, wait)
+        slot = self.client.book(integration.host, request.job_id)
+        if isinstance(slot, NotNow):
+            return self._later(request, slot.seconds)
+        with slot:
+            return self._deliver(
+                request, outcome, integration, slot, last_look=last_look, continued=continued
+            )
+
+    def _deliver(
+        self,
+        request: WidgetRequest,
+        outcome: Outcome,
+        integration: Integration,
+        slot: Slot,
+        *,
+        last_look: Callable[[Outcome], Outcome],
+        continued: Callable[[Outcome], None],
+    ) -> float | None:
         claim = self.answers.claim(request.job_id)
         if claim is None:
             return self._later(request, CLAIM_SECONDS / 5)
         try:
-            time.sleep(wait)
             record = self.answers.find(request.job_id)
             if record and record.state == CONTINUED:
                 return None
@@ -103,7 +109,7 @@ class Delivery:
                 if not self.answers.renew(request.job_id, claim):  # it may have asked Kommo
                     return self._later(request, CLAIM_SECONDS / 5)
             before = self.answers.sending(request)
-            later = self._send(request, before, outcome, integration, claim)
+            later = self._send(request, before, outcome, integration, claim=claim, slot=slot)
             if later is None:
                 continued(outcome)
                 self.answers.close(request.job_id, CONTINUED)
@@ -126,21 +132,15 @@ class Delivery:
             raise IntegrationError(f"{missing}: {request.subdomain} cannot be continued")
         return found
 
-    def _check_host(self, request: WidgetRequest, integration: Integration) -> None:
-        """The web edge has checked it, but the job came through Redis and the host may change."""
-        try:
-            check_return_url(request.return_url, integration.host, self.extra_hosts)
-        except RefusedRequest:
-            self.give_up(request)
-            raise KommoError("the return URL is not the account's own", permanent=True) from None
-
     def _send(
         self,
         request: WidgetRequest,
         record: Answer,
         outcome: Outcome,
         integration: Integration,
+        *,
         claim: str,
+        slot: Slot,
     ) -> float | None:
         delivery = request.delivery or integration.delivery
         body = continuation(outcome.status, outcome.reply, delivery)
@@ -150,11 +150,13 @@ class Delivery:
             log_event(logger, "reply too long for show, sent in data alone", job=request.job_id)
         started = time.monotonic()
         try:
-            self._call(request, body, integration, claim)
-        except KommoError as error:
-            if not (error.status == HTTPStatus.NOT_FOUND and record.uncertain):
-                return self._after_error(request, record, integration, error)
-            # An earlier call got no answer and nobody waits any more: it had arrived.
+            result = self._call(request, body, integration, claim, slot)
+        except KommoError:  # the job came through Redis, and the account's host may change
+            self.give_up(request)
+            raise
+        # A 404 after a call without an answer: nobody waits any more, so that one had arrived.
+        if not (result.accepted or (result.status == HTTPStatus.NOT_FOUND and record.uncertain)):
+            return self._after_error(request, record, result)
         self._note_well(request, outcome)
         self.metrics.count("kommo_bridge_answers", outcome.status)
         self.metrics.observe("kommo_bridge_continue_seconds", time.monotonic() - started)
@@ -179,64 +181,61 @@ class Delivery:
         )
 
     def _call(
-        self, request: WidgetRequest, body: Continuation, integration: Integration, claim: str
-    ) -> None:
+        self,
+        request: WidgetRequest,
+        body: Continuation,
+        integration: Integration,
+        claim: str,
+        slot: Slot,
+    ) -> CallResult:
         """One call, repeated at once only where a second one differs from the first."""
         token = integration.access_token
-        try:
-            self.client.continue_salesbot(request.return_url, body, token)
-        except KommoError as error:
-            if error.status == HTTPStatus.BAD_REQUEST and body.shows:
-                codes = ",".join(error.codes)
-                log_event(logger, "handlers refused", job=request.job_id, codes=codes)
-                body = body.without_handlers()
-            elif error.status == HTTPStatus.UNAUTHORIZED:
-                token = self.find_integration(request).access_token
-                if token == integration.access_token:
-                    raise
-            else:
-                raise
-            self._keep_pace(integration)
+        result = self.client.continue_salesbot(slot, request.return_url, body, token)
+        if result.status == HTTPStatus.BAD_REQUEST and body.shows:
+            codes = ",".join(result.codes)
+            log_event(logger, "handlers refused", job=request.job_id, codes=codes)
+            body = body.without_handlers()
+        elif result.status == HTTPStatus.UNAUTHORIZED:
+            token = self.find_integration(request).access_token
+            if token == integration.access_token:
+                return result
+        else:
+            return result
+        second = self.client.book(integration.host)
+        if isinstance(second, NotNow):
+            wait = second.seconds
+            return CallResult(None, retry_after_seconds=wait, error="paused by Kommo")
+        with second:
             if not self.answers.renew(request.job_id, claim):
-                raise KommoError("another worker sends", permanent=False, arrived=True) from None
-            self.client.continue_salesbot(request.return_url, body, token)
+                return CallResult(None, may_have_arrived=True, error="another worker sends")
+            return self.client.continue_salesbot(second, request.return_url, body, token)
 
-    def _keep_pace(self, integration: Integration) -> None:
-        """Wait for a second slot in the same run."""
-        wait, booked = self.pacer.reserve(integration.host)
-        if not booked:
-            raise KommoError("paused by Kommo", permanent=False, retry_after_seconds=wait)
-        time.sleep(wait)
-
-    def _after_error(
-        self, request: WidgetRequest, record: Answer, integration: Integration, error: KommoError
-    ) -> float:
+    def _after_error(self, request: WidgetRequest, record: Answer, result: CallResult) -> float:
         """Give up, or tell the wait before the next try."""
         log_event(
             logger,
             "continue call failed",
             level=logging.WARNING,
             job=request.job_id,
-            error=str(error),
-            codes=",".join(error.codes) or None,
+            error=result.error,
+            codes=",".join(result.codes) or None,
         )
-        self.metrics.count("kommo_bridge_failures", f"kommo_{error.status or 'no_answer'}")
-        if error.status == HTTPStatus.UNAUTHORIZED:
+        status = result.status
+        self.metrics.count("kommo_bridge_failures", f"kommo_{status or 'no_answer'}")
+        if status == HTTPStatus.UNAUTHORIZED:
             self.incidents.note(integration_name(request), bad=(TOKEN_REFUSED,))
-        if not error.arrived and not record.uncertain:
-            self.answers.not_sent(request.job_id)
-        wait = max(error.retry_after_seconds or 0.0, wait_after(record.attempts))
-        if error.status == HTTPStatus.TOO_MANY_REQUESTS:
-            wait = max(error.retry_after_seconds or PAUSE_AFTER_429_SECONDS, SHORTEST_PAUSE_SECONDS)
-            self.pacer.pause(integration.host, wait)
-        elif error.status == HTTPStatus.FORBIDDEN and self.pacer.was_limited(integration.host):
-            wait = PAUSE_AFTER_BLOCK_SECONDS
-            self.pacer.pause_all(wait)
+        if result.blocked:
             self.incidents.note(integration_name(request), bad=(BLOCKED_BY_KOMMO,))
-        elif error.permanent:
+        if not result.may_have_arrived and not record.uncertain:
+            self.answers.not_sent(request.job_id)
+        asked = result.retry_after_seconds or 0.0
+        error = KommoError(result.error, permanent=True, status=status, codes=result.codes)
+        if status == HTTPStatus.TOO_MANY_REQUESTS or result.blocked:
+            return self._later(request, asked, error)
+        if status is not None and status < HTTPStatus.INTERNAL_SERVER_ERROR:
             self.give_up(request)
             raise error
-        return self._later(request, wait, error)
+        return self._later(request, max(asked, wait_after(record.attempts)), error)
 
     def give_up(self, request: WidgetRequest) -> None:
         """Nobody tries to continue this Salesbot any more."""

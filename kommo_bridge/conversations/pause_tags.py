@@ -5,8 +5,7 @@ the customer is answered.
 """
 
 import logging
-import time
-from http import HTTPStatus
+from urllib.parse import urlsplit
 
 from redis import Redis
 
@@ -14,27 +13,20 @@ from kommo_bridge.conversations.keys import ENTITY_TYPES, conversation_name, tag
 from kommo_bridge.errors import KommoError
 from kommo_bridge.integrations.store import Integration
 from kommo_bridge.kommo.client import KommoClient
-from kommo_bridge.kommo.pacing import Pacer
-from kommo_bridge.kommo.return_url import check_return_url
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.telemetry.logs import log_event
 
 REMEMBERED_SECONDS = 4
-PAUSE_SECONDS = 10.0
 
 logger = logging.getLogger(__name__)
 
 
 class PauseTags:
-    """Asks Kommo whether a lead bears the integration's `pause_tag`."""
+    """Asks Kommo whether a lead has the integration's `pause_tag`."""
 
-    def __init__(
-        self, redis: Redis, client: KommoClient, pacer: Pacer, extra_hosts: frozenset[str]
-    ) -> None:
+    def __init__(self, redis: Redis, client: KommoClient) -> None:
         self._redis = redis
         self._client = client
-        self._pacer = pacer
-        self._extra_hosts = extra_hosts
 
     def paused(self, request: WidgetRequest, integration: Integration) -> bool:
         """Whether the tag is there; False also when Kommo cannot say."""
@@ -47,8 +39,6 @@ class PauseTags:
         try:
             tagged = self._ask(request, integration)
         except KommoError as error:
-            if error.status == HTTPStatus.TOO_MANY_REQUESTS:
-                self._pacer.pause(integration.host, error.retry_after_seconds or PAUSE_SECONDS)
             self._redis.set(key, "0", ex=REMEMBERED_SECONDS)  # not asked again at once
             log_event(
                 logger,
@@ -62,13 +52,12 @@ class PauseTags:
         return tagged
 
     def _ask(self, request: WidgetRequest, integration: Integration) -> bool:
-        check_return_url(request.return_url, integration.host, self._extra_hosts)
-        wait, booked = self._pacer.reserve(integration.host)
-        if not booked:
-            raise KommoError("paused by Kommo", permanent=False)
-        time.sleep(wait)
+        place = urlsplit(request.return_url)
         tags = self._client.lead_tags(
-            request.return_url, request.entity_id, integration.access_token
+            integration.host,
+            request.entity_id,
+            integration.access_token,
+            base_url=f"{place.scheme}://{place.netloc}",
         )
         wanted = integration.pause_tag.strip().casefold()
         return any(tag.strip().casefold() == wanted for tag in tags)
