@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 
 from kommo_bridge.errors import SettingsError
 from kommo_bridge.integrations.store import IntegrationStore, open_store
-from kommo_bridge.jobs import flush_figures, process_parts, sweep
+from kommo_bridge.jobs import flush_metrics, process_parts, sweep
 from kommo_bridge.monitoring.alerts import Alerts
 from kommo_bridge.monitoring.watch import Watch
 from kommo_bridge.queue.state import work_queue
@@ -50,8 +50,8 @@ def main() -> None:
         connection=connection,
         concurrency=settings.worker_concurrency,
         grace_seconds=settings.worker_grace_seconds,
-        sweep=lambda: sweep(process_parts(), time.time()),
-        before_exit=flush_figures,
+        sweep=lambda: sweep(process_parts()),
+        before_exit=flush_metrics,
     )
     worker.work()
 

@@ -25,6 +25,7 @@ from kommo_bridge.answers.sender import Sender
 from kommo_bridge.answers.state import ConversationStates
 from kommo_bridge.answers.steps import Steps
 from kommo_bridge.answers.sweep import Sweep
+from kommo_bridge.conversations.keys import ENTITY_TYPES
 from kommo_bridge.conversations.memory import Conversations
 from kommo_bridge.conversations.usage import Usage
 from kommo_bridge.errors import BridgeError, IntegrationError
@@ -95,7 +96,7 @@ def answer(request: WidgetRequest, parts: Parts) -> float | None:
     """
     with request_logged(request.request_id):
         integration = _integration_of(request, parts)
-        return parts.steps.run(request, integration, rules_of(integration, parts.settings))
+        return parts.steps.run(request, integration, rules_of(integration, parts.settings, request))
 
 
 def sweep(parts: Parts) -> int:
@@ -104,8 +105,8 @@ def sweep(parts: Parts) -> int:
     return Sweep(parts.redis, lambda request: answer(request, parts), deadline).run()
 
 
-def rules_of(integration: Integration, settings: Settings) -> Rules:
-    """What decides over the conversations of an integration."""
+def rules_of(integration: Integration, settings: Settings, request: WidgetRequest) -> Rules:
+    """What decides over a conversation of an integration."""
     phrases = [one.strip() for one in integration.handoff_phrases.splitlines()]
     return Rules(
         reply_deadline=settings.reply_deadline_seconds,
@@ -113,7 +114,7 @@ def rules_of(integration: Integration, settings: Settings) -> Rules:
         burst=integration.burst_seconds,
         enabled=integration.enabled,
         handoff_phrases=tuple(one for one in phrases if one),
-        looks_up_tag=bool(integration.pause_tag),
+        looks_up_tag=bool(integration.pause_tag) and request.entity_type == ENTITY_TYPES["lead"],
     )
 
 

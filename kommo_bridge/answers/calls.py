@@ -17,17 +17,17 @@ from kommo_bridge.answers.conversation import (
     Outcome,
     Turn,
 )
-from kommo_bridge.answers.step import GiveUp, LetGo, Send
 from kommo_bridge.answers.retries import HOLD_WHILE_SENDING
 from kommo_bridge.answers.sender import Sender
 from kommo_bridge.answers.state import ConversationState
+from kommo_bridge.answers.step import GiveUp, LetGo, Send
 from kommo_bridge.answers.turns import last_window, question
 from kommo_bridge.answers.verdict import Accepted, Final, Later, verdict
 from kommo_bridge.answers.view import View
 from kommo_bridge.answers.wording import Wording
 from kommo_bridge.conversations.memory import Conversations
 from kommo_bridge.integrations.store import Integration
-from kommo_bridge.kommo.client import NotNow
+from kommo_bridge.kommo.slot import NotNow
 from kommo_bridge.kommo.widget_request import WidgetRequest
 
 
@@ -81,7 +81,7 @@ class Calls:
         """One continue call. That it leaves is noted before: only then can a 404 tell later that
         it had arrived. A pause is looked at in the same step."""
         sender, waiting = self.sender, view.request_of(target.job_id)
-        booked = sender.book(self.integration)
+        booked = sender.book(self.integration, target.job_id)
         if isinstance(booked, NotNow):
             later = replace(target, next_at=view.now + booked.seconds)
             return self.state.keep(Changes(messages=(later,)))

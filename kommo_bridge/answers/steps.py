@@ -111,7 +111,8 @@ class _Run:
             return BUSY_WAIT
         if view.mine:
             self.state.release()
-        return self._finish(view)
+        self._finish(view)
+        return None
 
     def _wait(self, view: View, seconds: float | None) -> float | None:
         """The newest request of a conversation looks first; the others find it done."""

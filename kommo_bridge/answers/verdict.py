@@ -10,7 +10,7 @@ from http import HTTPStatus
 
 from kommo_bridge.answers.conversation import Message
 from kommo_bridge.answers.retries import TRIES_BEFORE_SHORT, wait_after
-from kommo_bridge.kommo.client import CallResult
+from kommo_bridge.kommo.results import CallResult
 
 GONE = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
 REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FORBIDDEN)

@@ -71,11 +71,9 @@ def _say(request: WidgetRequest, integration: Integration, parts: "Parts") -> No
 
     terminal = Terminal(**vars(parts.steps.sender))
     steps = replace(parts.steps, sender=terminal)
-    rules = rules_of(integration, parts.settings)
+    rules = rules_of(integration, parts.settings, request)
     with suppress(BridgeError):  # what failed stands in the outcome
-        while (
-            wait := steps.run(request, integration, rules)
-        ) is not None:
+        while (wait := steps.run(request, integration, rules)) is not None:
             time.sleep(wait)
     outcome = terminal.outcome
     text = "(says nothing)" if outcome.silent else outcome.reply.replace("\n", "\n           ")

@@ -19,7 +19,9 @@ from kommo_bridge.ai.assistant import Assistant
 from kommo_bridge.ai.prompt import Question
 from kommo_bridge.errors import ArchiveError, AssistantError, KommoError
 from kommo_bridge.integrations.store import Integration
-from kommo_bridge.kommo.client import AccountAnswer, KommoClient
+from kommo_bridge.kommo.client import KommoClient
+from kommo_bridge.kommo.pacing import Pacer
+from kommo_bridge.kommo.results import AccountAnswer
 from kommo_bridge.kommo.tokens import days_left
 from kommo_bridge.outgoing.requests_session import limited_session
 from kommo_bridge.outgoing.total_limit import total_limit
@@ -195,14 +197,19 @@ def _kommo(it: Patient) -> Iterator[Finding]:
     if stands_in:
         text = f"KOMMO_EXTRA_HOSTS is set: asked {base_url} in place of {it.integration.host}"
         yield Finding("Kommo", "warning", text)
-    client = KommoClient()
+    redis = connect(it.settings.redis_url, timeout_seconds=OWN_TIMEOUT_SECONDS)
+    client = KommoClient(Pacer(redis), it.settings.kommo_extra_hosts)
     try:
-        answer = client.account(base_url, it.integration.access_token)
+        answer = client.account(it.integration.host, it.integration.access_token, base_url=base_url)
     except KommoError as error:
         yield Finding("access token", "fault", _token_advice(error, it.integration))
         return
+    except RedisError:
+        yield Finding("access token", "warning", "not tried: the pace of calls is kept in Redis")
+        return
     finally:
         client.close()
+        redis.close()
     yield Finding("access token", "ok", "Kommo accepts it")
     yield _admin(answer)
     yield _identity(answer, it.integration)

@@ -116,6 +116,8 @@ class StandInKommo(LocalServer):
         self._last_continue_id = secrets.randbelow(10**9)
         # Accounts whose token is not an administrator's.
         self.no_admins: set[int] = set()
+        # What every lead has in a field for long text.
+        self.note = ""
         self._tags: dict[tuple[str, int], list[str]] = defaultdict(list)
         self._continuations: list[Continuation] = []
         self._continued: dict[str, Continuation] = {}
@@ -408,7 +410,14 @@ class StandInKommo(LocalServer):
         with self._changed:
             names = list(self._tags.get((account.subdomain, lead_id), ()))
         tags = [{"id": index, "name": name, "color": None} for index, name in enumerate(names, 1)]
-        return {"id": lead_id, "name": f"Lead {lead_id}", "_embedded": {"tags": tags}}
+        note = {"field_name": "Note", "field_type": "textarea", "values": [{"value": self.note}]}
+        fields = [note] if self.note else None
+        return {
+            "id": lead_id,
+            "name": f"Lead {lead_id}",
+            "custom_fields_values": fields,
+            "_embedded": {"tags": tags},
+        }
 
 
 def _block_of(waiting: WidgetRequestSent | WaitingBlock) -> WaitingBlock:
