@@ -136,8 +136,8 @@ class Calls:
         said = question(members)
         if said and outcome.status in ("success", "handoff"):
             self.memory.remember(called.waiting, self.integration, said, outcome.reply)
-        others = [one for one in members if one.waits and not one.let_go and one != called.begun]
-        let_go = [replace(one, outcome=SKIP, next_at=0.0, failures=0) for one in others]
+        others = [one for one in members if one.waits and one.job_id != ended.job_id]
+        let_go = [replace(one, outcome=SKIP, next_at=0.0) for one in others if not one.let_go]
         return self.state.keep(
             Changes(
                 turns=view.conversation.without_turn(turn),

@@ -163,6 +163,11 @@ class Conversation:
         """The messages of a turn that are still known, oldest first."""
         return tuple(self.by_id[one] for one in turn.job_ids if one in self.by_id)
 
+    @property
+    def held(self) -> bool:
+        """A reply is there, and has not been tried yet: it only waits for its moment."""
+        return any(one.outcome and one.failed_at is None for one in self.turns)
+
     def kept(self, turn: Turn) -> Turn:
         """The turn as it is kept, or this one when it begins."""
         return next((one for one in self.turns if one.same_as(turn)), turn)

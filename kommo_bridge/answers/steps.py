@@ -103,7 +103,7 @@ class _Run:
                 view = self.steps[type(step)](step, view)
                 continue
             self.state.release()
-            if step.seconds is None or step.seconds > SHORT_WAIT:
+            if step.seconds is None or step.seconds > SHORT_WAIT or not view.conversation.held:
                 return self._wait(view, step.seconds)
             self.parts.sleep(max(step.seconds, SHORTEST_WAIT))
             view = self.state.look()

@@ -48,7 +48,7 @@ def test_forget_deletes_it_in_redis(app: Flask, parts: Parts, ask: Ask) -> None:
     forgotten = conversations(app, "forget")
 
     assert forgotten.output == "Forgotten: 1 turns of lead 7.\n"
-    assert not parts.outcomes.conversations.turns(conversation_name(ask()))
+    assert not parts.steps.memory.exchanges(conversation_name(ask()))
 
 
 def test_pause_silences_and_resume_ends_it(

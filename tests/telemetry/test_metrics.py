@@ -187,7 +187,7 @@ def test_an_answer_and_a_failure_are_seen(
     ai.faults.order(openai_error(401), times=1)
     with pytest.raises(AssistantError):
         answer(ask(entity_id=8), parts)
-    parts.outcomes.metrics.flush()
+    parts.steps.metrics.flush()
 
     samples = read()
 
