@@ -17,6 +17,10 @@ class LimitReached(TimeoutError):
     """The call took longer, or brought more bytes, than it may."""
 
 
+class TooLarge(LimitReached):
+    """The call brought more bytes than it may: asking again brings no less."""
+
+
 class _Limit:
     def __init__(self, seconds: float, max_bytes: int) -> None:
         self.ends_at = time.monotonic() + seconds
@@ -52,10 +56,10 @@ def count_bytes(count: int) -> None:
     """Take `count` received bytes off the running thread's limit.
 
     Raises:
-        LimitReached: The answer is larger than it may be.
+        TooLarge: The answer is larger than it may be.
     """
     limit: _Limit | None = getattr(_current, "limit", None)
     if limit is not None:
         limit.bytes_left -= count
         if limit.bytes_left < 0:
-            raise LimitReached("the answer is larger than it may be")
+            raise TooLarge("the answer is larger than it may be")

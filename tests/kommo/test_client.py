@@ -259,6 +259,15 @@ def test_the_tags_of_a_large_lead_are_read(
     assert tags == ["human"]
 
 
+def test_a_lead_that_is_too_large_is_no_lead_without_tags(
+    client: KommoClient, kommo: StandInKommo, account: Account
+) -> None:
+    kommo.note = "x" * 3_000_000
+
+    with pytest.raises(KommoError, match="TooLarge"):
+        client.lead_tags(HOST, 7, account.access_token, base_url=kommo.url)
+
+
 def test_retry_after_in_the_body_is_read_too(
     client: KommoClient, kommo: StandInKommo, account: Account
 ) -> None:
