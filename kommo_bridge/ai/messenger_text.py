@@ -35,7 +35,7 @@ WORD = regex.compile(r"[\p{L}\p{N}]+")
 FENCE_LANGUAGE = re.compile(r"^([^\S\n]*(?:`{3,6}|~{3,6}))[^\S\n]*[\w+#.-]+[^\S\n]*$", re.MULTILINE)
 
 BLANK_LINES = re.compile(r"\n(?:[^\S\n]*\n){2,}")
-# Where the parser stops to think, and how often it may: a second of work at most, on a slow machine.
+# Where the parser stops to think, and how often it may: some tenths of a second in all.
 MARK = re.compile(r"[!#$%&*+:<=>@\[\\\]^_`{}~-]")
 MAX_MARKS = 2_000
 MAX_LINES = 1_000

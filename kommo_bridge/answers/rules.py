@@ -10,9 +10,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from kommo_bridge.ai.assistant import Assistant, Reply
+from kommo_bridge.ai.assistant import Assistant
 from kommo_bridge.ai.messenger_text import messenger_text
 from kommo_bridge.ai.prompt import Question
+from kommo_bridge.ai.response import Reply
 from kommo_bridge.answers.record import Answer, Answers, Outcome
 from kommo_bridge.answers.sender import wait_after
 from kommo_bridge.answers.turns import SKIPPED, Place, Turns, is_own_widget
