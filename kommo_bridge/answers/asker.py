@@ -4,9 +4,10 @@ import logging
 import time
 from dataclasses import dataclass
 
-from kommo_bridge.ai.assistant import Assistant, Reply
+from kommo_bridge.ai.assistant import Assistant
 from kommo_bridge.ai.messenger_text import messenger_text
 from kommo_bridge.ai.prompt import Question
+from kommo_bridge.ai.response import Reply
 from kommo_bridge.answers.conversation import Outcome
 from kommo_bridge.answers.plan import says_handoff
 from kommo_bridge.answers.wording import Wording

@@ -16,7 +16,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from kommo_bridge.ai.assistant import Assistant
-from kommo_bridge.ai.prompt import Question
+from kommo_bridge.ai.prompt import HARMLESS
 from kommo_bridge.errors import ArchiveError, AssistantError, KommoError
 from kommo_bridge.integrations.store import Integration
 from kommo_bridge.kommo.client import KommoClient
@@ -38,7 +38,6 @@ SKEW_FAULT_SECONDS = 60
 OWN_TIMEOUT_SECONDS = 5
 OWN_ANSWER_BYTES = 64 * 1024
 AI_SECONDS = 30.0
-HELLO = Question("Answer with the word OK.")
 REQUEST_PATH = "/api/kommo/kommo/widget-request"
 
 
@@ -307,7 +306,7 @@ def _ai(it: Patient) -> Iterator[Finding]:
     model = it.integration.model or settings.openai_model
     started = time.monotonic()
     try:
-        assistant.reply(replace(it.integration, instructions=""), HELLO, seconds=AI_SECONDS)
+        assistant.reply(replace(it.integration, instructions=""), HARMLESS, seconds=AI_SECONDS)
     except AssistantError as error:
         yield Finding("AI", "fault", f"{error} (model {model}): check key, model and base URL")
     else:

@@ -29,12 +29,18 @@ class _Limit:
 
 @contextmanager
 def total_limit(seconds: float, max_bytes: int) -> Iterator[None]:
-    """Within it, the running thread's calls share `seconds` and `max_bytes` in all."""
+    """Within it, the running thread's calls share `seconds` and `max_bytes` in all.
+
+    One within another never lasts longer than the outer one.
+    """
+    outer: _Limit | None = getattr(_current, "limit", None)
     _current.limit = _Limit(seconds, max_bytes)
+    if outer is not None:
+        _current.limit.ends_at = min(_current.limit.ends_at, outer.ends_at)
     try:
         yield
     finally:
-        _current.limit = None
+        _current.limit = outer
 
 
 def seconds_left(timeout: float | None) -> float | None:
