@@ -22,7 +22,7 @@ from openai.types.chat import (
 
 from kommo_bridge.conversations.memory import Turn
 from kommo_bridge.errors import AssistantError
-from kommo_bridge.integrations.store import Integration
+from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.outgoing.total_limit import LimitReached, count_bytes, seconds_left, total_limit
 

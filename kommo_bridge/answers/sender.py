@@ -14,7 +14,8 @@ from http import HTTPStatus
 from kommo_bridge.answers.record import CLAIM_SECONDS, CONTINUED, GIVEN_UP, Answer, Answers, Outcome
 from kommo_bridge.conversations.keys import integration_name
 from kommo_bridge.errors import IntegrationError, KommoError, RefusedRequest
-from kommo_bridge.integrations.store import Integration, IntegrationStore
+from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.kommo.client import KommoClient
 from kommo_bridge.kommo.continuation import Continuation, continuation
 from kommo_bridge.kommo.pacing import Pacer

@@ -15,7 +15,7 @@ from redis import Redis
 
 from kommo_bridge.answers.record import OPEN, Answers, Outcome, record_key
 from kommo_bridge.conversations.keys import conversation_name, texts_key, turn_key
-from kommo_bridge.integrations.store import Integration
+from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest
 
 TEXTS_KEPT_SECONDS = 3600

@@ -12,7 +12,7 @@ from redis import Redis
 
 from kommo_bridge.conversations.keys import ENTITY_TYPES, conversation_name, tagged_key
 from kommo_bridge.errors import KommoError
-from kommo_bridge.integrations.store import Integration
+from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.kommo.client import KommoClient
 from kommo_bridge.kommo.pacing import Pacer
 from kommo_bridge.kommo.widget_request import WidgetRequest, check_return_url

@@ -11,7 +11,7 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from kommo_bridge.conversations.keys import conversation_name, hour_key, period_key
-from kommo_bridge.integrations.store import Integration
+from kommo_bridge.integrations.integration import CAPS, Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.telemetry.logs import log_event
 
@@ -19,7 +19,6 @@ HOUR_SECONDS = 3600
 DAY_KEPT_SECONDS = 40 * 86400
 MONTH_KEPT_SECONDS = 400 * 86400
 WARN_SHARE = 0.8
-CAPS = ("replies_per_day", "tokens_per_day", "tokens_per_month")
 
 logger = logging.getLogger(__name__)
 

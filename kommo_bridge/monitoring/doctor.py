@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 from kommo_bridge.ai.assistant import Assistant
 from kommo_bridge.errors import ArchiveError, AssistantError, KommoError
-from kommo_bridge.integrations.store import Integration
+from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.kommo.client import AccountAnswer, KommoClient
 from kommo_bridge.kommo.tokens import days_left
 from kommo_bridge.kommo.widget_request import WidgetRequest

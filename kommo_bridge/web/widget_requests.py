@@ -8,7 +8,8 @@ from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from kommo_bridge.errors import InvalidRequest, InvalidToken
-from kommo_bridge.integrations.store import Integration, IntegrationStore
+from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.kommo.tokens import BotClaims, verify_bot_token
 from kommo_bridge.kommo.widget_request import (
     MAX_BODY_BYTES,

@@ -11,7 +11,7 @@ import pytest
 
 from kommo_bridge.ai.assistant import Assistant, Reply
 from kommo_bridge.errors import AssistantError
-from kommo_bridge.integrations.store import Integration
+from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from local.partners.ai import StandInAI, openai_error
 from local.partners.http.faults import Drip, Fault, Garbage, Hang, Huge, Packed, Reset, Status

@@ -10,7 +10,8 @@ from click.testing import Result
 from flask import Flask
 
 from kommo_bridge.app import create_app
-from kommo_bridge.integrations.store import Integration, IntegrationStore
+from kommo_bridge.integrations.integration import FIELDS, HELP, Integration
+from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.settings import Settings
 
 INTEGRATION_ID = "0b01c2d3-0000-4000-8000-00000000456c"
@@ -209,7 +210,7 @@ def test_an_export_without_secrets_changes_none_when_imported(operator: Operator
         (["remove", "other"], "There is no integration"),
         (["set", "acme", "colour=red"], "'colour' is not a field"),
         (["set", "acme", SECRET], "Say KEY=VALUE"),
-        (["set", "acme", "history=many"], "history must be a number"),
+        (["set", "acme", "history=many"], "history must be a whole number from 0 to 200"),
         (["set", "acme", "secret_key="], "secret_key must not be empty"),
         (["set", "acme", "domain=evil.com"], "domain must be one of"),
         (["set", "acme", "subdomain=second"], "second has this integration already"),
@@ -243,3 +244,11 @@ def test_a_wrong_import_is_told_and_stores_nothing(operator: Operator, text: str
     assert result.exit_code == 1
     assert result.output.startswith("Error: ")
     assert operator.store.count() == 0
+
+
+def test_the_help_of_set_says_what_each_field_means_and_must_be(operator: Operator) -> None:
+    printed = " ".join(operator("set", "--help").output.split())
+
+    assert "history How many turns of a conversation are remembered" in printed
+    assert "Must be a whole number from 0 to 200." in printed
+    assert [name for name in FIELDS if f" {name} {HELP[name]}" not in printed] == []

@@ -15,7 +15,9 @@ from sqlite_utils import Database
 
 from kommo_bridge.app import create_app
 from kommo_bridge.errors import IntegrationError, SettingsError
-from kommo_bridge.integrations.store import Integration, IntegrationStore, from_mapping, migrations
+from kommo_bridge.integrations.integration import Integration, from_mapping
+from kommo_bridge.integrations.migrations import migrations
+from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.settings import Settings
 
 SECRET_KEY = secrets.token_hex(32)
@@ -546,7 +548,8 @@ def test_many_processes_read_and_write_at_once(store: IntegrationStore, path: Pa
 import sys
 from dataclasses import replace
 from pathlib import Path
-from kommo_bridge.integrations.store import Integration, IntegrationStore
+from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.integrations.store import IntegrationStore
 store = IntegrationStore(Path(sys.argv[1]), sys.argv[2])
 store.migrate()
 mine = Integration("id", f"acme{sys.argv[3]}", secret_key="x")

@@ -14,7 +14,8 @@ from rq.serializers import JSONSerializer
 from werkzeug.test import TestResponse
 
 from kommo_bridge.app import create_app
-from kommo_bridge.integrations.store import Integration, IntegrationStore
+from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.queue.enqueue import FUNCTION
 from kommo_bridge.queue.state import work_queue
 from kommo_bridge.redis_client import PREFIX
