@@ -164,7 +164,7 @@ def _changing_commands(group: AppGroup, store: IntegrationStore) -> None:
     def remove(name: str, *, yes: bool) -> None:
         """Forget one integration and its secrets."""
         with told():
-            integration = store.get(name)
+            integration = store.get_without_secrets(name)
             if not yes:
                 click.confirm(f"Remove {integration.host} and its secrets?", abort=True)
             store.remove(integration)

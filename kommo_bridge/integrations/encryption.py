@@ -8,6 +8,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from kommo_bridge.errors import SettingsError
 
+NOT_DECRYPTED = "SECRET_KEY is not the one that the stored secrets were encrypted with."
+
 
 class Cipher:
     """Encrypts and decrypts the secrets of a store; empty text stays empty."""
@@ -30,6 +32,4 @@ class Cipher:
         try:
             return self._fernet.decrypt(text).decode() if text else ""
         except InvalidToken as error:
-            raise SettingsError(
-                "SECRET_KEY is not the one that the stored secrets were encrypted with."
-            ) from error
+            raise SettingsError(NOT_DECRYPTED) from error

@@ -1,5 +1,6 @@
 """An integration as a row of the table, its secrets encrypted, and back."""
 
+import sqlite3
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -28,11 +29,19 @@ class Rows:
         encrypted = {name: self._cipher.encrypt(row[name]) for name in SECRETS}
         return {**row, **encrypted, "updated_at": timestamp()}
 
-    def _read(self, names: tuple[str, ...], values: tuple[Any, ...]) -> Integration:
-        row = dict(zip(names, values, strict=True))
-        known = {name: KINDS[name].stored(row[name]) for name in FIELDS if name in row}
+    def read_without_secrets(self, row: sqlite3.Row) -> Integration:
+        """What can be read whatever `SECRET_KEY` the secrets were encrypted with."""
+        return Integration(**{**_known(row), **dict.fromkeys(SECRETS, "")})
+
+    def _read(self, row: sqlite3.Row) -> Integration:
+        known = _known(row)
         secrets = {name: self._cipher.decrypt(known[name]) for name in SECRETS}
         return Integration(**{**known, **secrets})
+
+
+def _known(row: sqlite3.Row) -> dict[str, Any]:
+    columns = set(row.keys())
+    return {name: KINDS[name].stored(row[name]) for name in FIELDS if name in columns}
 
 
 def timestamp() -> str:

@@ -13,18 +13,18 @@ from sqlite_utils import Database
 from kommo_bridge.errors import IntegrationError, SettingsError
 from kommo_bridge.integrations.migrations import TABLE, migrations
 
-BUSY_TIMEOUT_SECONDS = 5.0
-
 
 class SqliteFile:
     """The file; each thread has a connection of its own.
 
     Args:
         path: Its folder is made when missing.
+        busy_timeout_seconds: How long to wait while somebody else writes.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, busy_timeout_seconds: float) -> None:
         self._path = path
+        self._busy_timeout_seconds = busy_timeout_seconds
         self._local = threading.local()
 
     def migrate(self) -> None:
@@ -43,9 +43,11 @@ class SqliteFile:
                 f"DATABASE_PATH {self._path} cannot be opened for writing: {error}"
             ) from error
 
-    def read(self, query: str, values: tuple[Any, ...] = ()) -> sqlite3.Cursor:
+    def read(self, query: str, values: tuple[Any, ...] = ()) -> list[sqlite3.Row]:
         """The rows of a query."""
-        return self._db.conn.execute(query, values)
+        cursor = self._db.conn.cursor()
+        cursor.row_factory = sqlite3.Row
+        return cursor.execute(query, values).fetchall()
 
     @contextmanager
     def writing(self) -> Iterator[Any]:
@@ -61,7 +63,7 @@ class SqliteFile:
 
     def version(self) -> tuple[int, int]:
         """Differs in this thread once anybody has changed the file."""
-        (of_others,) = self.read("pragma data_version").fetchone()
+        (of_others,) = self._db.conn.execute("pragma data_version").fetchone()
         return of_others, getattr(self._local, "writes", 0)
 
     def backup(self, target: Path) -> int:
@@ -89,7 +91,7 @@ class SqliteFile:
     def _db(self) -> Database:
         """This thread's own connection."""
         if not hasattr(self._local, "db"):
-            connection = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT_SECONDS)
+            connection = sqlite3.connect(self._path, timeout=self._busy_timeout_seconds)
             connection.execute("pragma synchronous = normal")
             self._local.db = Database(connection)
         return self._local.db  # type: ignore[no-any-return]
@@ -99,7 +101,7 @@ class SqliteFile:
 
         While another connection changes it too, SQLite fails at once: it has no busy timeout here.
         """
-        ends_at = time.monotonic() + BUSY_TIMEOUT_SECONDS
+        ends_at = time.monotonic() + self._busy_timeout_seconds
         while self._db.journal_mode != "wal":
             try:
                 self._db.enable_wal()

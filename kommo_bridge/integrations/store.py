@@ -5,7 +5,7 @@ Integration in memory and never printed. The store knows neither Flask nor the e
 serves web, job and command line alike.
 """
 
-import json
+import logging
 import sqlite3
 import threading
 from collections.abc import Iterable, Mapping
@@ -16,7 +16,7 @@ from typing import Any
 from sqlite_utils.db import NotFoundError
 
 from kommo_bridge.errors import IntegrationError, SettingsError
-from kommo_bridge.integrations.encryption import Cipher
+from kommo_bridge.integrations.encryption import NOT_DECRYPTED, Cipher
 from kommo_bridge.integrations.integration import (
     KEY,
     Integration,
@@ -26,7 +26,12 @@ from kommo_bridge.integrations.integration import (
 from kommo_bridge.integrations.migrations import TABLE
 from kommo_bridge.integrations.rows import KEPT_ROWS, Rows, timestamp
 from kommo_bridge.integrations.sqlite_file import SqliteFile
-from kommo_bridge.settings import Settings
+from kommo_bridge.telemetry.logs import log_event, told_error
+
+BUSY_TIMEOUT_SECONDS = 5.0
+WEB_BUSY_TIMEOUT_SECONDS = 0.5  # Kommo waits two seconds for an acknowledgement
+
+logger = logging.getLogger(__name__)
 
 
 class IntegrationStore:
@@ -35,10 +40,13 @@ class IntegrationStore:
     Args:
         path: The database file; its folder is made when missing.
         secret_key: `SECRET_KEY`, from which the key of the encrypted columns is derived.
+        busy_timeout_seconds: How long to wait while somebody else writes.
     """
 
-    def __init__(self, path: Path, secret_key: str) -> None:
-        self._file = SqliteFile(path)
+    def __init__(
+        self, path: Path, secret_key: str, busy_timeout_seconds: float = BUSY_TIMEOUT_SECONDS
+    ) -> None:
+        self._file = SqliteFile(path, busy_timeout_seconds)
         self._rows = Rows(Cipher(secret_key))
         self._local = threading.local()
 
@@ -59,7 +67,7 @@ class IntegrationStore:
         key = (integration_id.lower(), subdomain.lower(), account_id)
         known = self._known()
         if key not in known:
-            found = self._where(
+            found = self._readable(
                 "integration_id = ? and subdomain = ? and (account_id is null or account_id = ?)",
                 key,
             )
@@ -71,28 +79,28 @@ class IntegrationStore:
 
         Raises:
             IntegrationError: None or more than one has this name.
+            SettingsError: Its secrets were encrypted with another `SECRET_KEY`.
         """
-        subdomain, _, integration_id = name.lower().partition("/")
-        found = [
-            item
-            for item in self._where("subdomain = ?", (subdomain,))
-            if item.integration_id.startswith(integration_id)
-        ]
-        exact = [item for item in found if item.integration_id == integration_id]
-        if exact:
-            return exact[0]
-        if not found:
-            raise IntegrationError(
-                f"There is no integration {name!r}. See `flask integrations list`."
-            )
-        if len(found) > 1:
-            names = ", ".join(f"{item.subdomain}/{item.integration_id}" for item in found)
-            raise IntegrationError(f"{name!r} names several integrations: say one of {names}.")
-        return found[0]
+        return self._rows.read(self._row_named(name))
+
+    def get_without_secrets(self, name: str) -> Integration:
+        """The same, whatever `SECRET_KEY` its secrets were encrypted with; all of them are empty.
+
+        Raises:
+            IntegrationError: None or more than one has this name.
+        """
+        return self._rows.read_without_secrets(self._row_named(name))
 
     def all(self) -> list[Integration]:
-        """All integrations, by subdomain."""
-        return self._where("1 order by subdomain, integration_id", ())
+        """All integrations, by subdomain; those that cannot be decrypted are logged and left out.
+
+        Raises:
+            SettingsError: None of them can be decrypted: `SECRET_KEY` is wrong.
+        """
+        found = self._readable("1 order by subdomain, integration_id", ())
+        if not found and self.count():
+            raise SettingsError(NOT_DECRYPTED)
+        return found
 
     def count(self) -> int:
         """How many integrations there are; fails when the store cannot be read."""
@@ -156,18 +164,26 @@ class IntegrationStore:
             table.delete((integration.integration_id, integration.subdomain))
 
     def bind_account(self, integration: Integration, account_id: int) -> None:
-        """Keep the account id that the first verified request named."""
-        with self._file.writing() as table:
-            table.db.conn.execute(
-                f"update {TABLE} set account_id = ?, updated_at = ? "  # noqa: S608
-                "where integration_id = ? and subdomain = ? and account_id is null",
-                (account_id, timestamp(), integration.integration_id, integration.subdomain),
-            )
+        """Keep the account id that the first verified request named.
+
+        A failure is only logged: the customer is answered all the same, the next request tries it.
+        """
+        key = (integration.integration_id, integration.subdomain)
+        try:
+            with self._file.writing() as table:
+                table.db.conn.execute(
+                    f"update {TABLE} set account_id = ?, updated_at = ? "  # noqa: S608
+                    "where integration_id = ? and subdomain = ? and account_id is null",
+                    (account_id, timestamp(), *key),
+                )
+        except sqlite3.Error as error:
+            _log("account id not stored", integration.subdomain, error)
 
     def fill(self, items: Iterable[Mapping[str, Any]]) -> int:
         """Add or update from the objects that `export` prints; returns how many.
 
-        Fields that an object does not name keep their stored value. All or nothing is stored.
+        Fields that an object does not name keep their stored value, secrets only if they can be
+        decrypted. All or nothing is stored.
 
         Raises:
             IntegrationError: An object is not complete or not valid; nothing is stored.
@@ -181,17 +197,42 @@ class IntegrationStore:
 
     def _merged(self, item: Mapping[str, Any]) -> Integration:
         given = from_mapping(item)
-        stored = self._where(
-            "integration_id = ? and subdomain = ?", (given.integration_id, given.subdomain)
-        )
-        if not stored:
-            return given
-        return replace(stored[0], **{name: getattr(given, name) for name in item})
+        condition = "integration_id = ? and subdomain = ?"
+        for row in self._where(condition, (given.integration_id, given.subdomain)):
+            try:
+                stored = self._rows.read(row)
+            except SettingsError:
+                stored = self._rows.read_without_secrets(row)
+            return replace(stored, **{name: getattr(given, name) for name in item})
+        return given
 
-    def _where(self, condition: str, values: tuple[Any, ...]) -> list[Integration]:
-        cursor = self._file.read(f"select * from {TABLE} where {condition}", values)  # noqa: S608
-        names = tuple(column[0] for column in cursor.description)
-        return [self._rows.read(names, row) for row in cursor]
+    def _row_named(self, name: str) -> sqlite3.Row:
+        """The row of the one that an operator names."""
+        subdomain, _, start = name.lower().partition("/")
+        rows = self._where("subdomain = ?", (subdomain,))
+        found = [row for row in rows if row["integration_id"].startswith(start)]
+        found = [row for row in found if row["integration_id"] == start] or found
+        if not found:
+            raise IntegrationError(
+                f"There is no integration {name!r}. See `flask integrations list`."
+            )
+        if len(found) > 1:
+            known = ", ".join(f"{subdomain}/{row['integration_id']}" for row in found)
+            raise IntegrationError(f"{name!r} names several integrations: say one of {known}.")
+        return found[0]
+
+    def _readable(self, condition: str, values: tuple[Any, ...]) -> list[Integration]:
+        """Those that can be decrypted: one that cannot must not stop the others."""
+        found = []
+        for row in self._where(condition, values):
+            try:
+                found.append(self._rows.read(row))
+            except SettingsError as error:
+                _log("integration skipped", row["subdomain"], error)
+        return found
+
+    def _where(self, condition: str, values: tuple[Any, ...]) -> list[sqlite3.Row]:
+        return self._file.read(f"select * from {TABLE} where {condition}", values)  # noqa: S608
 
     def _known(self) -> dict[tuple[str, str, int], Integration | None]:
         """What this thread has found since the file was last changed, by whomever."""
@@ -201,19 +242,5 @@ class IntegrationStore:
         return local.known  # type: ignore[no-any-return]
 
 
-def open_store(settings: Settings) -> IntegrationStore:
-    """The integration store, migrated, and filled from `KOMMO_INTEGRATIONS` when that is set.
-
-    Raises:
-        SettingsError: Naming the variable at fault.
-    """
-    store = IntegrationStore(settings.database_path, settings.secret_key)
-    store.migrate()
-    if settings.kommo_integrations:
-        try:
-            items = json.loads(settings.kommo_integrations)
-            store.fill(items if isinstance(items, list) else [items])
-        except (ValueError, IntegrationError) as error:
-            reason = str(error) if isinstance(error, IntegrationError) else "it is not JSON"
-            raise SettingsError(f"KOMMO_INTEGRATIONS is wrong: {reason}") from None
-    return store
+def _log(event: str, subdomain: str, error: Exception) -> None:
+    log_event(logger, event, level=logging.ERROR, subdomain=subdomain, error=told_error(error))

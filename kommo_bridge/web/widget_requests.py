@@ -57,9 +57,9 @@ def widget_requests(
             accepted_at=started,
             request_id=served().request_id,
         )
+        queued = queue.enqueue(checked)
         if integration.account_id is None and claims.account_id:
             integrations.bind_account(integration, claims.account_id)
-        queued = queue.enqueue(checked)
         g.result = "queued" if queued else "repeated"
         tell(
             f"widget request {g.result}",

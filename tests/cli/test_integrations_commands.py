@@ -3,10 +3,13 @@
 import json
 import secrets
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import Result
+from conftest import store_in_trouble
 from flask import Flask
 
 from kommo_bridge.app import create_app
@@ -226,6 +229,49 @@ def test_an_error_is_told_in_one_line(operator: Operator, arguments: list[str], 
     assert result.output.startswith("Error: ")
     assert told in result.output
     assert len(result.output.splitlines()) == 1
+
+
+@pytest.fixture
+def foreign(operator: Operator) -> None:
+    """Beside acme, an integration whose secrets were encrypted with another `SECRET_KEY`."""
+    operator.adds()
+    settings = operator.app.config["KOMMO_BRIDGE_SETTINGS"]
+    other = IntegrationStore(settings.database_path, secrets.token_hex(32))
+    other.add(replace(operator.acme, subdomain="foreign"))
+
+
+@pytest.mark.usefixtures("foreign")
+def test_an_integration_of_another_secret_key_does_not_hide_the_others(operator: Operator) -> None:
+    listed, exported = operator("list"), operator("export")
+
+    assert "acme" in listed.stdout
+    assert [item["subdomain"] for item in json.loads(exported.stdout)] == ["acme"]
+
+
+@pytest.mark.usefixtures("foreign")
+def test_an_integration_of_another_secret_key_is_told_and_can_be_removed(
+    operator: Operator,
+) -> None:
+    for arguments in (["show", "foreign"], ["set", "foreign", "name=x"], ["check", "foreign"]):
+        result = operator(*arguments)
+        assert result.exit_code == 1
+        assert result.output.startswith("Error: SECRET_KEY is not the one")
+        assert len(result.output.splitlines()) == 1
+
+    assert operator("remove", "foreign", "--yes").exit_code == 0
+    assert operator.store.count() == 1
+
+
+def test_a_store_that_cannot_be_written_is_told_in_one_line(operator: Operator) -> None:
+    operator.adds()
+    settings = operator.app.config["KOMMO_BRIDGE_SETTINGS"]
+
+    # A thread of its own has a connection of its own, which meets the file as it is then.
+    with store_in_trouble(settings.database_path, "read-only"), ThreadPoolExecutor(1) as pool:
+        result = pool.submit(operator, "set", "acme", "name=x").result()
+
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: The integration store cannot be used: ")
 
 
 def test_adding_twice_is_told(operator: Operator) -> None:

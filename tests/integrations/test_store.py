@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import store_in_trouble
 from sqlite_utils import Database
 
 from kommo_bridge.app import create_app
@@ -187,13 +188,61 @@ def test_another_secret_key_is_told_and_reads_nothing(
     other = IntegrationStore(path, secrets.token_hex(32))
     other.migrate()
 
-    for read in (
-        other.all,
-        lambda: other.get("acme"),
-        lambda: other.find(INTEGRATION_ID, 1, "acme"),
-    ):
+    for read in (other.all, lambda: other.get("acme")):
         with pytest.raises(SettingsError, match="SECRET_KEY is not the one"):
             read()
+    assert other.find(INTEGRATION_ID, 1, "acme") is None
+
+
+@pytest.fixture
+def foreign(store: IntegrationStore, acme: Integration, path: Path) -> Integration:
+    """An integration beside acme whose secrets were encrypted with another `SECRET_KEY`."""
+    foreign = replace(ACME, subdomain="foreign", account_id=5, name="Foreign")
+    IntegrationStore(path, secrets.token_hex(32)).add(foreign)
+    return foreign
+
+
+def test_an_integration_of_another_secret_key_is_logged_and_does_not_stop_the_others(
+    store: IntegrationStore,
+    acme: Integration,
+    foreign: Integration,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert store.all() == [acme]
+    assert store.find(INTEGRATION_ID, 5, "foreign") is None
+    assert store.find(INTEGRATION_ID, 5, "acme") == acme
+
+    [first, second] = [vars(record)["fields"] for record in caplog.records]
+    assert first == second
+    assert set(first) == {"subdomain", "error"}
+    assert first["subdomain"] == "foreign"
+    assert "SECRET_KEY is not the one" in first["error"]
+
+
+def test_an_integration_of_another_secret_key_is_told_to_who_names_it(
+    store: IntegrationStore, acme: Integration, foreign: Integration
+) -> None:
+    with pytest.raises(SettingsError, match="SECRET_KEY is not the one"):
+        store.get("foreign")
+
+    blank: dict[str, Any] = dict.fromkeys(
+        ("secret_key", "previous_secret_key", "access_token", "ai_api_key"), ""
+    )
+    assert store.get_without_secrets("foreign") == replace(foreign, **blank)
+    assert store.get("acme") == acme
+
+
+def test_filling_gives_secrets_anew_that_cannot_be_decrypted(
+    store: IntegrationStore, foreign: Integration
+) -> None:
+    """As `KOMMO_INTEGRATIONS` does at the start: one such row must not stop it."""
+    given = {"integration_id": INTEGRATION_ID, "subdomain": "foreign", "secret_key": "new"}
+
+    store.fill([{**given, "access_token": "anew"}])
+
+    healed = store.get("foreign")
+    assert (healed.secret_key, healed.access_token, healed.ai_api_key) == ("new", "anew", "")
+    assert (healed.account_id, healed.name) == (5, "Foreign")
 
 
 def test_all_is_read_back_as_it_was_written(store: IntegrationStore) -> None:
@@ -259,6 +308,26 @@ def test_an_account_is_bound_once(store: IntegrationStore, acme: Integration) ->
 
     assert store.get("acme").account_id == 5
     assert store.find(INTEGRATION_ID, 6, "acme") is None
+
+
+@pytest.mark.parametrize("trouble", ["read-only", "locked"])
+def test_an_account_that_cannot_be_bound_is_logged_and_tried_again(
+    store: IntegrationStore,
+    acme: Integration,
+    path: Path,
+    trouble: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with store_in_trouble(path, trouble):
+        hurried = IntegrationStore(path, SECRET_KEY, busy_timeout_seconds=0.01)
+        hurried.bind_account(acme, 5)
+
+    [record] = caplog.records
+    assert record.message == "account id not stored"
+    assert vars(record)["fields"] == {"subdomain": "acme", "error": "OperationalError"}
+    assert store.get("acme").account_id is None
+    IntegrationStore(path, SECRET_KEY).bind_account(acme, 5)
+    assert store.get("acme").account_id == 5
 
 
 def test_binding_one_account_leaves_the_others_alone(store: IntegrationStore) -> None:
