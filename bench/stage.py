@@ -130,6 +130,7 @@ def _accounts(
                 account_id=account.account_id,
                 secret_key=account.secret_key,
                 access_token=account.access_token,
+                replies_per_day=0,  # a run asks more than a day's customers
                 **fields,
             )
         )

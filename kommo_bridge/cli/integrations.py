@@ -33,7 +33,7 @@ class FieldsCommand(click.Command):
         """What each field means and must be."""
         with formatter.section("Fields"):
             formatter.write_dl(
-                [(name, f"{HELP[name]} Must {KINDS[name].must}.") for name in FIELDS]
+                [(name, f"{HELP[name]} Must {KINDS[name].must}.{_unset(name)}") for name in FIELDS]
             )
 
 
@@ -196,8 +196,15 @@ def _changed(integration: Integration, changes: Iterable[str]) -> Integration:
 def _shown(key: str, value: Any) -> str:
     if key in SECRETS:
         return f"...{value[-4:]}" if len(value) >= 12 else "set" if value else "-"  # noqa: PLR2004
-    text = "-" if value is None or value == "" else str(value)
+    if value is None:
+        return f"- ({KINDS[key].unset.replace('`', '')})"
+    text = str(value) or "-"
     return " ".join(text.split())
+
+
+def _unset(name: str) -> str:
+    unset = KINDS[name].unset.replace("`", "")
+    return f" When empty: {unset}." if unset else ""
 
 
 def _list_row(item: Integration) -> tuple[str, ...]:

@@ -72,7 +72,7 @@ class Usage:
             pipeline.hmget(month, "replies", "tokens")
             (replies, tokens), (month_replies, month_tokens) = pipeline.execute()
         return [
-            Used("replies_per_day", int(replies or 0), integration.replies_per_day),
+            Used("replies_per_day", int(replies or 0), integration.cap("replies_per_day")),
             Used("tokens_per_day", int(tokens or 0), integration.tokens_per_day),
             Used("replies_per_month", int(month_replies or 0), 0),
             Used("tokens_per_month", int(month_tokens or 0), integration.tokens_per_month),
@@ -100,7 +100,7 @@ class Usage:
 
     def _capped(self, integration: Integration) -> list[Used]:
         """What is used, where there is a cap to look at."""
-        return self.used(integration) if any(getattr(integration, cap) for cap in CAPS) else []
+        return self.used(integration) if any(map(integration.cap, CAPS)) else []
 
 
 def _period_keys(integration: Integration) -> tuple[str, str]:

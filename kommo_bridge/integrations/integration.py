@@ -26,6 +26,8 @@ from kommo_bridge.integrations.sentences import FALLBACK_TEXT, HANDOFF_TEXT, NO_
 
 KEY = ("integration_id", "subdomain")
 DOMAINS = ("kommo.com", "amocrm.com", "amocrm.ru")
+# Whoever can sign requests of one integration spends the key that all of them share.
+SHARED_KEY_REPLIES_PER_DAY = 1000
 
 
 def declared(kind: Kind, text: str, default: Any = MISSING) -> Any:
@@ -50,7 +52,7 @@ class Integration:
         "The first label of the account's host.",
     )
     account_id: int | None = declared(
-        WholeNumber(low=1, unset="bound by the first verified request"),
+        WholeNumber(low=1, unset="the first verified request binds it"),
         "The account's number.",
         None,
     )
@@ -117,7 +119,11 @@ class Integration:
     replies_per_hour: int = declared(
         Cap(scope="conversation"), "The most replies in one conversation in an hour.", 30
     )
-    replies_per_day: int = declared(Cap(), "The most replies of the whole integration in a day.", 0)
+    replies_per_day: int | None = declared(
+        Cap(unset=f"{SHARED_KEY_REPLIES_PER_DAY} on the shared AI key, no limit with an own one"),
+        "The most replies of the whole integration in a day.",
+        None,
+    )
     tokens_per_day: int = declared(Cap(), "The most tokens of the whole integration in a day.", 0)
     tokens_per_month: int = declared(
         Cap(), "The most tokens of the whole integration in a month.", 0
@@ -142,6 +148,13 @@ class Integration:
     def secrets(self) -> tuple[str, ...]:
         """The secrets that may have signed a bot token, none when disabled."""
         return (self.secret_key, self.previous_secret_key) if self.enabled else ()
+
+    def cap(self, name: str) -> int:
+        """The cap of this name that holds, 0 for none."""
+        value: int | None = getattr(self, name)
+        if value is not None:
+            return value
+        return 0 if self.ai_api_key else SHARED_KEY_REPLIES_PER_DAY
 
 
 FIELDS = tuple(item.name for item in fields(Integration))

@@ -54,3 +54,17 @@ def m002_add_conversations(db: Database) -> None:
         "handoff_text": HANDOFF_TEXT, "handoff_phrases": "", "pause_tag": ""
     }.items():  # fmt: skip
         table.add_column(name, str, not_null_default=text)
+
+
+@migrations()
+def m003_cap_replies_by_default(db: Database) -> None:
+    """`replies_per_day` may be empty: then its default holds.
+
+    So far 0 was the default and nobody's decision, except beside a cap on tokens.
+    """
+    not_null: Any = {"replies_per_day": False}
+    db.table(TABLE).transform(not_null=not_null, defaults={"replies_per_day": None})
+    db.execute(
+        f"update {TABLE} set replies_per_day = null "  # noqa: S608
+        "where replies_per_day = 0 and tokens_per_day = 0 and tokens_per_month = 0"
+    )

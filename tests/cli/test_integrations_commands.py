@@ -145,6 +145,18 @@ def test_set_changes_fields(operator: Operator) -> None:
     assert (operator.acme.model, operator.acme.account_id) == (None, 7)
 
 
+def test_show_says_what_holds_where_nothing_is_set(operator: Operator) -> None:
+    operator.adds()
+
+    shown = dict(line.split(maxsplit=1) for line in operator("show", "acme").output.splitlines())
+    operator("set", "acme", "replies_per_day=0")
+    unlimited = operator("show", "acme").output
+
+    assert shown["model"] == "- (OPENAI_MODEL)"
+    assert shown["replies_per_day"] == "- (1000 on the shared AI key, no limit with an own one)"
+    assert [line.split() for line in unlimited.splitlines()].count(["replies_per_day", "0"]) == 1
+
+
 def test_a_new_secret_keeps_the_former_one(operator: Operator) -> None:
     operator.adds()
 

@@ -11,6 +11,7 @@ from kommo_bridge.integrations.integration import (
     HELP,
     KINDS,
     SECRETS,
+    SHARED_KEY_REPLIES_PER_DAY,
     Integration,
     check_integration,
     from_mapping,
@@ -45,6 +46,28 @@ def test_no_secret_is_part_of_the_text_of_an_integration() -> None:
 
 def test_the_caps_of_the_whole_integration_are_known() -> None:
     assert CAPS == ("replies_per_day", "tokens_per_day", "tokens_per_month")
+
+
+@pytest.mark.parametrize(
+    ("changes", "holds"),
+    [
+        ({}, SHARED_KEY_REPLIES_PER_DAY),
+        ({"ai_api_key": "sk-own"}, 0),
+        ({"replies_per_day": "0"}, 0),
+        ({"replies_per_day": "50"}, 50),
+        ({"replies_per_day": "50", "ai_api_key": "sk-own"}, 50),
+        ({"replies_per_day": ""}, SHARED_KEY_REPLIES_PER_DAY),
+    ],
+    ids=str,
+)
+def test_who_answers_with_the_shared_ai_key_has_a_cap_unless_the_operator_says_otherwise(
+    changes: dict[str, str], holds: int
+) -> None:
+    changed = from_mapping({**asdict(ACME), **changes})
+
+    check_integration(changed)
+    assert changed.cap("replies_per_day") == holds
+    assert changed.cap("tokens_per_day") == 0
 
 
 def test_what_an_integration_holds_is_read_back_from_its_texts() -> None:

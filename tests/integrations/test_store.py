@@ -16,8 +16,10 @@ from sqlite_utils import Database
 
 from kommo_bridge.app import create_app
 from kommo_bridge.errors import IntegrationError, SettingsError
+from kommo_bridge.integrations.encryption import Cipher
 from kommo_bridge.integrations.integration import Integration, from_mapping
 from kommo_bridge.integrations.migrations import migrations
+from kommo_bridge.integrations.rows import Rows
 from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.settings import Settings
 
@@ -102,6 +104,34 @@ def test_a_file_of_the_first_release_gets_the_defaults_of_conversations(path: Pa
                  "history_days", "replies_per_hour", "tokens_per_month"):  # fmt: skip
         assert getattr(old, name) == getattr(new, name), name
     assert old.history == 5
+
+
+def test_a_store_of_1_0_0_gets_the_default_cap_where_nobody_chose_one(path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
+    db = Database(path)
+    migrations.apply(db, stop_before="m003_cap_replies_by_default")
+    columns = {column.name for column in db.table("integrations").columns}
+    caps = {"a": (0, 0, 0), "b": (50, 0, 0), "c": (0, 9, 0), "d": (0, 0, 9)}
+    for subdomain, (replies, day, month) in caps.items():
+        old = replace(
+            ACME,
+            subdomain=subdomain,
+            replies_per_day=replies,
+            tokens_per_day=day,
+            tokens_per_month=month,
+        )
+        row = Rows(Cipher(SECRET_KEY)).write(old)
+        db.table("integrations").insert({name: row[name] for name in columns & set(row)})
+    db.close()
+    store = IntegrationStore(path, SECRET_KEY)
+
+    store.migrate()
+
+    stored = {item.subdomain: item.replies_per_day for item in store.all()}
+    assert stored == {"a": None, "b": 50, "c": 0, "d": 0}
+    assert store.get("a") == replace(ACME, subdomain="a")
+    store.save(replace(store.get("a"), replies_per_day=0))
+    assert store.get("a").replies_per_day == 0
 
 
 def test_many_processes_may_migrate_at_once(path: Path) -> None:
