@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MINUTES ?= 10
 
-.PHONY: demo test run check bench soak upgrade fuzz recovery logos clean
+.PHONY: demo test run check bench soak upgrade fuzz recovery fields logos clean
 
 $(VENV)/installed: requirements.txt requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit("kommo_bridge needs Python 3.11 or newer.") if sys.version_info < (3, 11) else None'
@@ -46,6 +46,9 @@ upgrade: $(VENV)/installed  ## every process restarted under load; 0 lost and 0 
 
 fuzz: $(VENV)/installed  ## the property tests with many examples
 	FUZZ_EXAMPLES=$(or $(EXAMPLES),5000) $(BIN)/python -m pytest -n 2 -m hypothesis -q
+
+fields: $(VENV)/installed  ## docs/fields.md, from the declarations of the fields
+	$(BIN)/python -m kommo_bridge.integrations.fields_page > docs/fields.md
 
 logos: $(VENV)/installed  ## render the widget's pictures from its drawing
 	$(BIN)/python widgets/source/render_logos.py

@@ -10,7 +10,8 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from kommo_bridge.errors import SettingsError
-from kommo_bridge.integrations.store import IntegrationStore, open_store
+from kommo_bridge.integrations.open_store import open_store
+from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.jobs import flush_metrics, process_parts, sweep
 from kommo_bridge.monitoring.alerts import Alerts
 from kommo_bridge.monitoring.watch import Watch

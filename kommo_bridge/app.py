@@ -10,7 +10,8 @@ from kommo_bridge.cli.conversations import conversations_group, usage_command
 from kommo_bridge.cli.integrations import integrations_group
 from kommo_bridge.cli.token import token_group
 from kommo_bridge.cli.widget import widget
-from kommo_bridge.integrations.store import open_store
+from kommo_bridge.integrations.open_store import open_store
+from kommo_bridge.integrations.store import WEB_BUSY_TIMEOUT_SECONDS, IntegrationStore
 from kommo_bridge.kommo.body import MAX_BODY_BYTES
 from kommo_bridge.monitoring.alerts import Alerts
 from kommo_bridge.monitoring.watch import Watch
@@ -35,7 +36,10 @@ def create_app(settings: Settings) -> Flask:
     Raises:
         SettingsError: The database cannot be opened, or `KOMMO_INTEGRATIONS` is wrong.
     """
-    integrations = open_store(settings)
+    store = open_store(settings)  # of the commands, whose writes may wait
+    integrations = IntegrationStore(
+        settings.database_path, settings.secret_key, WEB_BUSY_TIMEOUT_SECONDS
+    )
     redis = connect(settings.redis_url, timeout_seconds=WEB_TIMEOUT_SECONDS)
     if settings.kommo_extra_hosts:
         hosts = ",".join(sorted(settings.kommo_extra_hosts))
@@ -66,11 +70,11 @@ def create_app(settings: Settings) -> Flask:
         alerts = Alerts(redis, settings.alert_webhook_url)
         app.config["KOMMO_BRIDGE_WATCH"] = Watch(redis, integrations, alerts)
     register_error_handlers(app)
-    app.cli.add_command(integrations_group(integrations))
-    app.cli.add_command(conversations_group(integrations, redis))
-    app.cli.add_command(usage_command(integrations, redis))
+    app.cli.add_command(integrations_group(store))
+    app.cli.add_command(conversations_group(store, redis))
+    app.cli.add_command(usage_command(store, redis))
     app.cli.add_command(alerts_group(redis, settings))
-    app.cli.add_command(chat_command(integrations, settings))
-    app.cli.add_command(token_group(integrations))
+    app.cli.add_command(chat_command(store, settings))
+    app.cli.add_command(token_group(store))
     app.cli.add_command(widget)
     return app

@@ -14,7 +14,9 @@ from urllib.parse import urlsplit
 
 from kommo_bridge.errors import SettingsError
 
-MIN_SECRET_KEY_CHARACTERS = 12
+# What is stored may be stolen, and guessing is cheap: only a random key holds.
+MIN_SECRET_KEY_CHARACTERS = 32
+MAKE_ONE = "Make one with python3 -c 'import secrets; print(secrets.token_hex(32))' and keep it."
 MAX_PORT = 65535
 WINDOW_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
@@ -73,8 +75,7 @@ class Settings:
                 values[setting.name] = _read(variable, text)
         if "secret_key" not in values:
             raise SettingsError(
-                "SECRET_KEY is not set: it encrypts the stored secrets. Make one with "
-                "python3 -c 'import secrets; print(secrets.token_hex(32))' and keep it."
+                f"SECRET_KEY is not set: it encrypts the stored secrets. {MAKE_ONE}"
             )
         settings = cls(**values)  # type: ignore[arg-type]
         settings._check_together()
@@ -99,7 +100,7 @@ def _read(variable: str, text: str) -> object:
 
 def _secret_key(text: str) -> str:
     if len(text) < MIN_SECRET_KEY_CHARACTERS:
-        raise ValueError(f"it needs at least {MIN_SECRET_KEY_CHARACTERS} characters.")
+        raise ValueError(f"it needs at least {MIN_SECRET_KEY_CHARACTERS} characters. {MAKE_ONE}")
     return text
 
 

@@ -13,7 +13,8 @@ from helpers import INTEGRATION_ID, SECRET_KEY, Ask, Bridge, Salesbot
 from hypothesis import settings as hypothesis_settings
 from redis import Redis
 
-from kommo_bridge.integrations.store import Integration, IntegrationStore
+from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.jobs import Parts, build_parts
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.settings import Settings

@@ -21,7 +21,7 @@ from kommo_bridge.answers.record import (
     record_key,
 )
 from kommo_bridge.errors import AssistantError, IntegrationError, KommoError
-from kommo_bridge.integrations.store import Integration
+from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.jobs import Parts, answer, build_parts, sweep
 from kommo_bridge.kommo.client import KommoClient
 from kommo_bridge.kommo.pacing import Pacer

@@ -120,7 +120,7 @@ def test_the_package_itself_imports_nothing() -> None:
 @pytest.mark.parametrize("package", ["openai", "httpx2", "PIL", "sentry_sdk"])
 def test_the_web_process_does_not_import(package: str, tmp_path: Path) -> None:
     script = "import sys, wsgi; print(wsgi.app.name, sys.argv[1] in sys.modules)"
-    env = {"SECRET_KEY": "for-this-test-only", "DATABASE_PATH": str(tmp_path / "bridge.db")}
+    env = {"SECRET_KEY": "for-this-test-only-" * 2, "DATABASE_PATH": str(tmp_path / "bridge.db")}
 
     done = subprocess.run(
         [sys.executable, "-c", script, package],

@@ -26,7 +26,7 @@ from kommo_bridge.answers.verdict import Accepted, Final, Later, verdict
 from kommo_bridge.answers.view import View
 from kommo_bridge.answers.wording import Wording
 from kommo_bridge.conversations.memory import Conversations
-from kommo_bridge.integrations.store import Integration
+from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.kommo.slot import NotNow
 from kommo_bridge.kommo.widget_request import WidgetRequest
 

@@ -28,7 +28,7 @@ from kommo_bridge.answers.retries import HOLD
 from kommo_bridge.answers.view import View, person_digest, read_view
 from kommo_bridge.conversations import keys
 from kommo_bridge.conversations.usage import period_keys
-from kommo_bridge.integrations.store import Integration
+from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest
 
 SCRIPT = Path(__file__).with_suffix(".lua")

@@ -12,7 +12,8 @@ import click
 from kommo_bridge.cli.tables import told
 from kommo_bridge.conversations.keys import conversation_name
 from kommo_bridge.errors import BridgeError
-from kommo_bridge.integrations.store import Integration, IntegrationStore
+from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.settings import Settings
 

@@ -6,7 +6,8 @@ import click
 from flask.cli import AppGroup
 
 from kommo_bridge.errors import BridgeError
-from kommo_bridge.integrations.store import Integration, IntegrationStore
+from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.kommo.tokens import sign_bot_token
 
 

@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from kommo_bridge.ai.assistant import Assistant
 from kommo_bridge.ai.prompt import HARMLESS
 from kommo_bridge.errors import ArchiveError, AssistantError, KommoError
-from kommo_bridge.integrations.store import Integration
+from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.kommo.client import KommoClient
 from kommo_bridge.kommo.pacing import Pacer
 from kommo_bridge.kommo.results import AccountAnswer

@@ -10,7 +10,7 @@ from rq.serializers import JSONSerializer
 from rq.worker_registration import get_keys
 
 from kommo_bridge.conversations.keys import integration_key
-from kommo_bridge.integrations.store import Integration
+from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.redis_client import PREFIX
 
 QUEUE_NAME = "kommo"

@@ -8,7 +8,8 @@ from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from kommo_bridge.errors import InvalidRequest, InvalidToken
-from kommo_bridge.integrations.store import Integration, IntegrationStore
+from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.kommo.body import MAX_BODY_BYTES, parse_body
 from kommo_bridge.kommo.tokens import BotClaims, verify_bot_token
 from kommo_bridge.kommo.widget_request import build_widget_request
@@ -53,9 +54,9 @@ def widget_requests(
             accepted_at=started,
             request_id=served().request_id,
         )
+        queued = queue.enqueue(checked)
         if integration.account_id is None and claims.account_id:
             integrations.bind_account(integration, claims.account_id)
-        queued = queue.enqueue(checked)
         g.result = "queued" if queued else "repeated"
         tell(
             f"widget request {g.result}",

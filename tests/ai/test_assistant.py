@@ -16,7 +16,7 @@ from kommo_bridge.ai.prompt import Question
 from kommo_bridge.ai.response import Reply, read_reply
 from kommo_bridge.conversations.memory import Exchange
 from kommo_bridge.errors import AssistantError
-from kommo_bridge.integrations.store import Integration
+from kommo_bridge.integrations.integration import Integration
 from local.partners.ai import StandInAI, openai_error
 from local.partners.http.exchange import Request
 from local.partners.http.faults import Drip, Fault, Garbage, Hang, Huge, Packed, Reset, Status

@@ -15,7 +15,8 @@ from redis import Redis
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from kommo_bridge.integrations.store import Integration, IntegrationStore
+from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.queue.enqueue import CRASH_RETRIES, JobQueue
 from kommo_bridge.queue.state import work_queue

@@ -14,7 +14,8 @@ from redis import Redis
 from kommo_bridge.app import create_app
 from kommo_bridge.conversations.keys import integration_name
 from kommo_bridge.errors import AlertError, PartnerError
-from kommo_bridge.integrations.store import Integration, IntegrationStore
+from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.jobs import Parts, answer
 from kommo_bridge.monitoring.alerts import HOUR, KINDS, Alerts, Kind, Told, due
 from kommo_bridge.monitoring.alerts import KEY as ALERTS_KEY

@@ -11,7 +11,8 @@ from helpers import Bridge
 from redis import Redis
 
 from kommo_bridge.cli.token import mint_token
-from kommo_bridge.integrations.store import Integration, IntegrationStore
+from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.monitoring import doctor
 from kommo_bridge.monitoring.doctor import SKEW_WARNING_SECONDS, Finding, examine
 from kommo_bridge.queue.state import WIDGET_VERSIONS_KEY

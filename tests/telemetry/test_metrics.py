@@ -21,7 +21,8 @@ from werkzeug.test import TestResponse
 
 from kommo_bridge.app import create_app
 from kommo_bridge.errors import AssistantError
-from kommo_bridge.integrations.store import Integration, IntegrationStore
+from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.jobs import Parts, answer
 from kommo_bridge.queue.enqueue import JobQueue
 from kommo_bridge.redis_client import connect

@@ -16,7 +16,7 @@ from rq.serializers import JSONSerializer
 
 from kommo_bridge import jobs
 from kommo_bridge.app import create_app
-from kommo_bridge.integrations.store import Integration
+from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.queue.enqueue import JobQueue
 from kommo_bridge.queue.state import work_queue

@@ -21,7 +21,8 @@ import requests
 from helpers import INTEGRATION_ID, SECRET_KEY, Salesbot, wait_for
 from redis import Redis
 
-from kommo_bridge.integrations.store import Integration, IntegrationStore
+from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.integrations.store import IntegrationStore
 from local.partners.kommo.account import Account
 from local.partners.kommo.widget_requests import WIDGET_REQUEST_PATH
 from local.redis_server import RedisServer

@@ -13,7 +13,7 @@ from redis import Redis
 from rq import SimpleWorker
 
 from kommo_bridge.app import create_app
-from kommo_bridge.integrations.store import Integration
+from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.queue.state import work_queue
 from kommo_bridge.settings import Settings
 from local.partners.kommo.widget_requests import WIDGET_REQUEST_PATH

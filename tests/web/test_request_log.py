@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 from helpers import Bridge, Salesbot, wait_for
 
 from kommo_bridge.app import create_app
-from kommo_bridge.integrations.store import Integration
+from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.settings import Settings
 from kommo_bridge.telemetry.logs import TextFormatter
 from local.partners.kommo.account import Account
