@@ -1,11 +1,11 @@
 """ThreadWorker: an RQ worker that runs many waiting jobs in the threads of one process.
 
 A job of ours waits for the network nearly all its life, so a thread per job is enough. One main
-thread takes jobs from the queue, never before a thread is free; one ticker thread keeps the
-leases of running jobs alive, moves scheduled jobs, hands back what dead workers left and sweeps
-overdue answers. The jobs stay ordinary RQ jobs.
+thread takes jobs from the queue, never before a thread is free; the ticker keeps the leases of
+running jobs alive, moves scheduled jobs, hands back what dead workers left and sweeps overdue
+answers. The jobs stay ordinary RQ jobs.
 
-Built on internals of RQ 3.0; `tests/test_thread_worker.py` names them and fails when they change.
+Built on internals of RQ 3.0: `tests/queue/test_thread_worker.py` fails when they change.
 """
 
 import logging
@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -34,11 +33,10 @@ from rq.worker import BaseWorker, WorkerStatus
 from kommo_bridge.errors import BridgeError
 from kommo_bridge.queue.job_timeout import TickedDeathPenalty
 from kommo_bridge.queue.recovery import Recovery
+from kommo_bridge.queue.ticker import Task, Ticker, in_background
 from kommo_bridge.telemetry.logs import log_event, told_error
 
 TICK_SECONDS = 1.0
-# A burst's quiet time is waited for by the scheduler: what it adds, customers feel.
-SCHEDULE_SECONDS = 0.25
 HEARTBEAT_SECONDS = 4.0
 # A job whose worker is silent for this long is another worker's.
 LEASE_SECONDS = 14
@@ -101,14 +99,12 @@ class ThreadWorker(BaseWorker):
         self.log_result_lifespan = False
         self.wedged_seconds = wedged_seconds
         self.wedged = False
-        self._sweep = sweep
         self._before_exit = before_exit
-        self._sweeping = threading.Lock()
         self._running: dict[str, Running] = {}
         self._slots = threading.Semaphore(self.threads)
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="job")
-        self._done = threading.Event()
         self._recovery = Recovery(queue, LEASE_SECONDS, RECOVERY_SECONDS)
+        self._ticker = self._make_ticker(sweep)
 
     @property
     def dequeue_timeout(self) -> int:
@@ -127,8 +123,7 @@ class ThreadWorker(BaseWorker):
         setup_loghandlers("WARNING", name="rq.worker")
         self._install_signal_handlers()
         self._until_redis_answers(self.register_birth)
-        ticker = threading.Thread(target=self._tick_until_done, name="ticker", daemon=True)
-        ticker.start()
+        self._ticker.start()
         log_event(logger, "worker started", worker=self.name, threads=self.threads)
         while not self._stop_requested:
             if self._slots.acquire(timeout=TICK_SECONDS):
@@ -219,9 +214,7 @@ class ThreadWorker(BaseWorker):
         """Busy as long as any thread is: RQ knows one job per worker."""
         super().set_state(WorkerStatus.BUSY if self._running else state, pipeline)
 
-    # The ticker
-
-    def _tick_until_done(self) -> None:
+    def _make_ticker(self, sweep: Callable[[], object] | None) -> Ticker:
         # RQ's lock lives for interval + 60 s: a killed worker's would stop all retries as long.
         scheduler = RQScheduler(
             [self.queue],
@@ -229,32 +222,18 @@ class ThreadWorker(BaseWorker):
             serializer=self.serializer,
             interval=LEASE_SECONDS - 60,
         )
-        every = {
-            "heartbeat": _Every(HEARTBEAT_SECONDS, self._keep_leases),
-            "birth": _Every(10.0, scheduler.register_birth),
-            "locks": _Every(RECOVERY_SECONDS, scheduler.acquire_locks),
-            "schedule": _Every(0.0, lambda: self._schedule(scheduler)),
-            "recover": _Every(RECOVERY_SECONDS, self._recovery.run),
-            "sweep": _Every(RECOVERY_SECONDS, self._start_sweep),
-            "clean": _Every(60.0, self._recovery.clean),
-        }
-        while not self._done.wait(SCHEDULE_SECONDS):
-            self._watch_timeouts()
-            for name, task in every.items():
-                try:
-                    task.run_if_due()
-                except RedisError as error:
-                    log_event(
-                        logger,
-                        "ticker waits for redis",
-                        level=logging.WARNING,
-                        task=name,
-                        error=type(error).__name__,
-                    )
-                except Exception:  # the ticker must outlive any fault of one task
-                    logger.exception("ticker task failed: %s", name)
-        with suppress(RedisError):  # its lock ends by itself
-            scheduler.stop()
+        tasks = [
+            Task("timeouts", 0.0, self._watch_timeouts),
+            Task("heartbeat", HEARTBEAT_SECONDS, self._keep_leases),
+            Task("birth", 10.0, scheduler.register_birth),
+            Task("locks", RECOVERY_SECONDS, scheduler.acquire_locks),
+            Task("schedule", 0.0, lambda: _schedule(scheduler)),
+            Task("recover", RECOVERY_SECONDS, self._recovery.run),
+            Task("clean", 60.0, self._recovery.clean),
+        ]
+        if sweep:
+            tasks.append(Task("sweep", RECOVERY_SECONDS, in_background("sweep", sweep)))
+        return Ticker(tasks, at_end=scheduler.stop)
 
     def _keep_leases(self) -> None:
         if not self.connection.exists(self.key):  # expired while Redis was away
@@ -264,35 +243,12 @@ class ThreadWorker(BaseWorker):
             self.maintain_heartbeats(running.job, running.execution)
         self.heartbeat(WORKER_TTL_SECONDS)  # last: RQ's own gives the worker a minute
 
-    def _schedule(self, scheduler: RQScheduler) -> None:
-        if scheduler.acquired_locks:
-            scheduler.heartbeat()
-            scheduler.enqueue_scheduled_jobs()
-
-    def _start_sweep(self) -> None:
-        """Sweep in a thread of its own: a sweep calls partners, the ticker must not wait."""
-        if self._sweep and self._sweeping.acquire(blocking=False):
-            threading.Thread(target=self._run_sweep, name="sweep", daemon=True).start()
-
-    def _run_sweep(self) -> None:
-        try:
-            if self._sweep:
-                self._sweep()
-        except RedisError as error:
-            log_event(logger, "sweep waits for redis", error=type(error).__name__)
-        except Exception:
-            logger.exception("sweep failed")
-        finally:
-            self._sweeping.release()
-
     def _watch_timeouts(self) -> None:
         """A thread that ignores its timeout cannot be ended: the process is, and starts anew."""
         if TickedDeathPenalty.tick() > self.wedged_seconds and not self.wedged:
             self.wedged = True
             log_event(logger, "a thread is wedged, worker stops", level=logging.ERROR)
             os.kill(os.getpid(), signal.SIGTERM)
-
-    # The end
 
     def teardown(self) -> None:
         """Wait for running jobs, hand back the rest, and leave."""
@@ -304,7 +260,7 @@ class ThreadWorker(BaseWorker):
         try:
             for running in left:
                 self._give_back(running)
-            self._done.set()
+            self._ticker.stop()
             self.register_death()
         except RedisError as error:
             log_event(logger, "left to the leases", error=type(error).__name__)
@@ -338,15 +294,7 @@ class ThreadWorker(BaseWorker):
                 return
 
 
-class _Every:
-    """Runs an action when its seconds have passed since the last run."""
-
-    def __init__(self, seconds: float, action: Callable[[], object]) -> None:
-        self._seconds = seconds
-        self._action = action
-        self._next = 0.0
-
-    def run_if_due(self) -> None:
-        if time.monotonic() >= self._next:
-            self._next = time.monotonic() + self._seconds
-            self._action()
+def _schedule(scheduler: RQScheduler) -> None:
+    if scheduler.acquired_locks:
+        scheduler.heartbeat()
+        scheduler.enqueue_scheduled_jobs()
