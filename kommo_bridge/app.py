@@ -1,6 +1,5 @@
 """The application factory: builds the collaborators once, registers web and command line."""
 
-import json
 import logging
 
 from flask import Flask
@@ -10,9 +9,8 @@ from kommo_bridge.cli.chat import chat_command
 from kommo_bridge.cli.conversations import conversations_group, usage_command
 from kommo_bridge.cli.integrations import integrations_group
 from kommo_bridge.cli.token import token_group
-from kommo_bridge.cli.widget import widget
-from kommo_bridge.errors import IntegrationError, SettingsError
-from kommo_bridge.integrations.store import IntegrationStore
+from kommo_bridge.cli.widget import widget_group
+from kommo_bridge.integrations.open_store import open_store
 from kommo_bridge.kommo.widget_request import MAX_BODY_BYTES
 from kommo_bridge.monitoring.alerts import Alerts
 from kommo_bridge.monitoring.watch import Watch
@@ -31,7 +29,14 @@ from kommo_bridge.web.widget_requests import widget_requests
 logger = logging.getLogger(__name__)
 
 
-def create_app(settings: Settings) -> Flask:
+class BridgeApp(Flask):
+    """The application, with what its server and its tests need to hold besides."""
+
+    metrics: Metrics
+    watch: Watch | None = None
+
+
+def create_app(settings: Settings) -> BridgeApp:
     """Build the application. Nothing connects to Redis before the first request.
 
     Raises:
@@ -48,9 +53,8 @@ def create_app(settings: Settings) -> Flask:
             hosts=hosts,
         )
     metrics = Metrics(redis)
-    app = Flask("kommo_bridge", static_folder=None)
-    app.config["KOMMO_BRIDGE_SETTINGS"] = settings
-    app.config["KOMMO_BRIDGE_METRICS"] = metrics
+    app = BridgeApp("kommo_bridge", static_folder=None)
+    app.metrics = metrics
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     register_request_log(app)
     app.register_blueprint(
@@ -66,31 +70,13 @@ def create_app(settings: Settings) -> Flask:
         mount_dashboard(app, settings)
     if settings.alert_webhook_url:
         alerts = Alerts(redis, settings.alert_webhook_url)
-        app.config["KOMMO_BRIDGE_WATCH"] = Watch(redis, integrations, alerts)
+        app.watch = Watch(redis, integrations, alerts)
     register_error_handlers(app)
-    app.cli.add_command(integrations_group(integrations))
+    app.cli.add_command(integrations_group(integrations, settings))
     app.cli.add_command(conversations_group(integrations, redis))
     app.cli.add_command(usage_command(integrations, redis))
     app.cli.add_command(alerts_group(redis, settings))
     app.cli.add_command(chat_command(integrations, settings))
     app.cli.add_command(token_group(integrations))
-    app.cli.add_command(widget)
+    app.cli.add_command(widget_group(settings.public_url))
     return app
-
-
-def open_store(settings: Settings) -> IntegrationStore:
-    """The integration store, migrated, and filled from `KOMMO_INTEGRATIONS` when that is set.
-
-    Raises:
-        SettingsError: Naming the variable at fault.
-    """
-    store = IntegrationStore(settings.database_path, settings.secret_key)
-    store.migrate()
-    if settings.kommo_integrations:
-        try:
-            items = json.loads(settings.kommo_integrations)
-            store.fill(items if isinstance(items, list) else [items])
-        except (ValueError, IntegrationError) as error:
-            reason = str(error) if isinstance(error, IntegrationError) else "it is not JSON"
-            raise SettingsError(f"KOMMO_INTEGRATIONS is wrong: {reason}") from None
-    return store

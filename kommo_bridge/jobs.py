@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -224,16 +223,28 @@ def _has_process_of_its_own() -> bool:
     return threading.current_thread() is threading.main_thread()
 
 
-@cache
+class _Process:
+    """What the jobs of this process work with; RQ calls them without arguments of ours."""
+
+    parts: Parts | None = None
+
+
+def use_parts(parts: Parts | None) -> None:
+    """Tell the jobs of this process what to work with: its entry does, once."""
+    _Process.parts = parts
+
+
 def process_parts() -> Parts:
-    """The parts of this process, built at its first job."""
-    return build_parts(Settings.from_env(os.environ))
+    """The parts of this process; RQ's own worker, whose entry is not ours, builds them late."""
+    if _Process.parts is None:
+        _Process.parts = build_parts(Settings.from_env(os.environ))
+    return _Process.parts
 
 
-def build_parts(settings: Settings) -> Parts:
-    """Build the real parts from the settings."""
+def build_parts(settings: Settings, integrations: IntegrationStore | None = None) -> Parts:
+    """Build the real parts from the settings, with the store that the process has already."""
     redis = connect(settings.redis_url)
-    integrations = IntegrationStore(settings.database_path, settings.secret_key)
+    integrations = integrations or IntegrationStore(settings.database_path, settings.secret_key)
     answers, client, pacer = Answers(redis), KommoClient(), Pacer(redis)
     metrics, incidents = Metrics(redis), Incidents(redis)
     assistant = Assistant(

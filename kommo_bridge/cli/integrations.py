@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from flask import current_app
 from flask.cli import AppGroup
 
 from kommo_bridge.cli.tables import table, told
@@ -21,16 +20,16 @@ from kommo_bridge.integrations.store import (
     IntegrationStore,
     from_mapping,
 )
+from kommo_bridge.settings import Settings
 
 NAMES = ", ".join(item.name for item in fields(Integration))
 
 
-def integrations_group(store: IntegrationStore) -> AppGroup:
+def integrations_group(store: IntegrationStore, settings: Settings) -> AppGroup:
     """The group `flask integrations`."""
     group = AppGroup("integrations", help="The Kommo accounts that this bridge answers for.")
     makers = (
         _reading_commands,
-        _check_command,
         _adding_commands,
         _changing_commands,
         _file_commands,
@@ -38,6 +37,7 @@ def integrations_group(store: IntegrationStore) -> AppGroup:
     )
     for make in makers:
         make(group, store)
+    _check_command(group, store, settings)
     return group
 
 
@@ -65,7 +65,7 @@ def _reading_commands(group: AppGroup, store: IntegrationStore) -> None:
             click.echo(line)
 
 
-def _check_command(group: AppGroup, store: IntegrationStore) -> None:
+def _check_command(group: AppGroup, store: IntegrationStore, settings: Settings) -> None:
     @group.command("check")
     @click.argument("name")
     def check(name: str) -> None:
@@ -75,7 +75,6 @@ def _check_command(group: AppGroup, store: IntegrationStore) -> None:
 
         with told():
             integration = store.get(name)
-        settings = current_app.config["KOMMO_BRIDGE_SETTINGS"]
         faults = 0
         for finding in examine(integration, settings, mint_token(integration, 1, 300)):
             click.echo(f"{finding.state:7}  {finding.subject:12}  {finding.text}")
