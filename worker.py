@@ -14,6 +14,7 @@ from kommo_bridge.integrations.open_store import open_store, require_ai_key
 from kommo_bridge.jobs import Parts, build_parts, flush_figures, sweep, use_parts
 from kommo_bridge.monitoring.alerts import Alerts
 from kommo_bridge.monitoring.watch import Watch
+from kommo_bridge.queue.enqueue import FUNCTION
 from kommo_bridge.queue.state import work_queue
 from kommo_bridge.queue.thread_worker import ThreadWorker
 from kommo_bridge.redis_client import connect
@@ -35,6 +36,8 @@ def main() -> None:
         parts = _build()
     except SettingsError as error:
         sys.exit(f"The worker does not start. {error}")
+    except (OSError, ValueError, ImportError) as error:  # certificates, addresses, packages
+        sys.exit(f"The worker does not start. {type(error).__name__}: {error}")
     use_parts(parts)
     _work(parts)
 
@@ -59,6 +62,7 @@ def _work(parts: Parts) -> None:
         connection=connection,
         concurrency=settings.worker_concurrency,
         grace_seconds=settings.worker_grace_seconds,
+        functions=[FUNCTION],
         sweep=lambda: sweep(parts, time.time()),
         before_exit=flush_figures,
     ).work()
