@@ -9,7 +9,7 @@ from kommo_bridge.cli.chat import chat_command
 from kommo_bridge.cli.conversations import conversations_group, usage_command
 from kommo_bridge.cli.integrations import integrations_group
 from kommo_bridge.cli.token import token_group
-from kommo_bridge.cli.widget import widget
+from kommo_bridge.cli.widget import widget_group
 from kommo_bridge.integrations.open_store import open_store
 from kommo_bridge.integrations.store import WEB_BUSY_TIMEOUT_SECONDS, IntegrationStore
 from kommo_bridge.kommo.body import MAX_BODY_BYTES
@@ -30,7 +30,14 @@ from kommo_bridge.web.widget_requests import widget_requests
 logger = logging.getLogger(__name__)
 
 
-def create_app(settings: Settings) -> Flask:
+class BridgeApp(Flask):
+    """The application, with what its server and its tests need to hold besides."""
+
+    metrics: Metrics
+    watch: Watch | None = None
+
+
+def create_app(settings: Settings) -> BridgeApp:
     """Build the application. Nothing connects to Redis before the first request.
 
     Raises:
@@ -50,9 +57,8 @@ def create_app(settings: Settings) -> Flask:
             hosts=hosts,
         )
     metrics = Metrics(redis)
-    app = Flask("kommo_bridge", static_folder=None)
-    app.config["KOMMO_BRIDGE_SETTINGS"] = settings
-    app.config["KOMMO_BRIDGE_METRICS"] = metrics
+    app = BridgeApp("kommo_bridge", static_folder=None)
+    app.metrics = metrics
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     register_request_log(app)
     app.register_blueprint(
@@ -68,13 +74,13 @@ def create_app(settings: Settings) -> Flask:
         mount_dashboard(app, settings)
     if settings.alert_webhook_url:
         alerts = Alerts(redis, settings.alert_webhook_url)
-        app.config["KOMMO_BRIDGE_WATCH"] = Watch(redis, integrations, alerts)
+        app.watch = Watch(redis, integrations, alerts)
     register_error_handlers(app)
-    app.cli.add_command(integrations_group(store))
+    app.cli.add_command(integrations_group(store, settings))
     app.cli.add_command(conversations_group(store, redis))
     app.cli.add_command(usage_command(store, redis))
     app.cli.add_command(alerts_group(redis, settings))
     app.cli.add_command(chat_command(store, settings))
     app.cli.add_command(token_group(store))
-    app.cli.add_command(widget)
+    app.cli.add_command(widget_group(settings.public_url))
     return app

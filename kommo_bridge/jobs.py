@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from redis import Redis
@@ -119,16 +118,28 @@ def rules_of(integration: Integration, settings: Settings, request: WidgetReques
     )
 
 
-@cache
+class _Process:
+    """What the jobs of this process work with; RQ calls them without arguments of ours."""
+
+    parts: Parts | None = None
+
+
+def use_parts(parts: Parts | None) -> None:
+    """Tell the jobs of this process what to work with: its entry does, once."""
+    _Process.parts = parts
+
+
 def process_parts() -> Parts:
-    """The parts of this process, built at its first job."""
-    return build_parts(Settings.from_env(os.environ))
+    """The parts of this process; RQ's own worker, whose entry is not ours, builds them late."""
+    if _Process.parts is None:
+        _Process.parts = build_parts(Settings.from_env(os.environ))
+    return _Process.parts
 
 
-def build_parts(settings: Settings) -> Parts:
-    """Build the real parts from the settings."""
+def build_parts(settings: Settings, integrations: IntegrationStore | None = None) -> Parts:
+    """Build the real parts from the settings, with the store that the process has already."""
     redis = connect(settings.redis_url)
-    integrations = IntegrationStore(settings.database_path, settings.secret_key)
+    integrations = integrations or IntegrationStore(settings.database_path, settings.secret_key)
     client = KommoClient(Pacer(redis), settings.kommo_extra_hosts)
     metrics, incidents, memory = Metrics(redis), Incidents(redis), Conversations(redis)
     assistant = Assistant(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from kommo_bridge.errors import SettingsError
 
@@ -185,6 +185,20 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def redis_warnings(url: str) -> list[str]:
+    """What is unsafe about a Redis on another machine: who can write to it decides what is said."""
+    parts = urlsplit(url)
+    asked = parse_qs(parts.query)
+    if parts.scheme == "unix" or is_loopback(parts.hostname or ""):
+        return []
+    found = []
+    if not parts.password and "password" not in asked:
+        found.append("REDIS_URL leads to another machine without a password")
+    if parts.scheme == "rediss" and asked.get("ssl_cert_reqs", ["none"]) == ["none"]:
+        found.append("REDIS_URL is encrypted, but the server's certificate is not checked")
+    return found
 
 
 READERS: dict[str, Callable[[str], object]] = {

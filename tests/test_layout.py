@@ -134,16 +134,11 @@ def test_the_web_process_does_not_import(package: str, tmp_path: Path) -> None:
     assert done.stdout == "kommo_bridge False\n", done.stderr
 
 
-@pytest.mark.parametrize("package", ["flask", "gunicorn"])
-def test_the_worker_does_not_import(package: str) -> None:
-    script = "import sys, worker; print(sys.argv[1] in sys.modules)"
+def test_the_worker_does_not_import_flask() -> None:
+    script = "import sys, worker; print({'flask', 'gunicorn'} & sys.modules.keys())"
 
     done = subprocess.run(
-        [sys.executable, "-c", script, package],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
     )
 
-    assert done.stdout == "False\n", done.stderr
+    assert done.stdout == "set()\n", done.stderr

@@ -5,7 +5,6 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import click
-from flask import current_app
 from flask.cli import AppGroup
 
 from kommo_bridge.cli.integration_files import file_commands, read_text
@@ -22,6 +21,7 @@ from kommo_bridge.integrations.integration import (
     from_mapping,
 )
 from kommo_bridge.integrations.store import IntegrationStore
+from kommo_bridge.settings import Settings
 
 NAMES = ", ".join(FIELDS)
 
@@ -37,18 +37,18 @@ class FieldsCommand(click.Command):
             )
 
 
-def integrations_group(store: IntegrationStore) -> AppGroup:
+def integrations_group(store: IntegrationStore, settings: Settings) -> AppGroup:
     """The group `flask integrations`."""
     group = AppGroup("integrations", help="The Kommo accounts that this bridge answers for.")
     makers = (
         _reading_commands,
-        _check_command,
         _adding_commands,
         _changing_commands,
         file_commands,
     )
     for make in makers:
         make(group, store)
+    _check_command(group, store, settings)
     return group
 
 
@@ -76,7 +76,7 @@ def _reading_commands(group: AppGroup, store: IntegrationStore) -> None:
             click.echo(line)
 
 
-def _check_command(group: AppGroup, store: IntegrationStore) -> None:
+def _check_command(group: AppGroup, store: IntegrationStore, settings: Settings) -> None:
     @group.command("check")
     @click.argument("name")
     def check(name: str) -> None:
@@ -86,7 +86,6 @@ def _check_command(group: AppGroup, store: IntegrationStore) -> None:
 
         with told():
             integration = store.get(name)
-        settings = current_app.config["KOMMO_BRIDGE_SETTINGS"]
         faults = 0
         for finding in examine(integration, settings, mint_token(integration, 1, 300)):
             click.echo(f"{finding.state:7}  {finding.subject:12}  {finding.text}")

@@ -1,4 +1,4 @@
-"""Opens the store at the start of a process."""
+"""The one store of a process, as the settings name it."""
 
 import json
 
@@ -23,3 +23,18 @@ def open_store(settings: Settings) -> IntegrationStore:
             reason = str(error) if isinstance(error, IntegrationError) else "it is not JSON"
             raise SettingsError(f"KOMMO_INTEGRATIONS is wrong: {reason}") from None
     return store
+
+
+def require_ai_key(settings: Settings, store: IntegrationStore) -> None:
+    """Without a key of its own every integration needs the common one.
+
+    Raises:
+        SettingsError: `OPENAI_API_KEY` is not set, and an integration has none of its own.
+    """
+    integrations = store.all()
+    if not settings.openai_api_key and not (
+        integrations and all(item.ai_api_key for item in integrations)
+    ):
+        raise SettingsError(
+            "OPENAI_API_KEY is not set, and not every integration has an ai_api_key of its own."
+        )

@@ -207,7 +207,7 @@ def test_widget_requests_by_result(client: FlaskClient, salesbot: Salesbot, redi
     for data in (body, body, b"token=forged&data[message]=x&return_url=x"):
         client.post(WIDGET_REQUEST_PATH, data=data, content_type=content_type)
 
-    client.application.config["KOMMO_BRIDGE_METRICS"].flush()
+    client.application.metrics.flush()  # type: ignore[attr-defined]
 
     counted = Metrics(redis).read()
     results = {label: n for (name, label), n in counted.items() if name.endswith("_requests")}
