@@ -15,6 +15,4 @@ control_socket_disable = True
 
 def post_worker_init(worker: Any) -> None:
     """Each process watches; one at a time looks."""
-    watch = worker.wsgi.config.get("KOMMO_BRIDGE_WATCH")
-    if watch:
-        watch.start()
+    worker.wsgi.config["KOMMO_BRIDGE_WATCH"].start()

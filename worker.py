@@ -13,14 +13,14 @@ from kommo_bridge.app import open_store
 from kommo_bridge.errors import SettingsError
 from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.jobs import flush_figures, process_parts, sweep
-from kommo_bridge.monitoring.alerts import Alerts
-from kommo_bridge.monitoring.watch import Watch
+from kommo_bridge.monitoring.watch import build_watch
 from kommo_bridge.queue.state import work_queue
 from kommo_bridge.queue.thread_worker import ThreadWorker
-from kommo_bridge.redis_client import connect
+from kommo_bridge.redis_client import address, connect
 from kommo_bridge.settings import Settings
 from kommo_bridge.telemetry.error_reports import start_error_reports
 from kommo_bridge.telemetry.logs import log_event, set_up_logging
+from kommo_bridge.telemetry.outage import Outage
 
 WAIT_FOR_REDIS_SECONDS = 1.0
 # An acknowledgement has two seconds, an answer two minutes: on a shared machine the web goes first.
@@ -44,8 +44,8 @@ def main() -> None:
         sys.exit(f"The worker does not start. {error}")
     connection = connect(settings.redis_url, timeout_seconds=5)
     _wait_for_redis(connection)
-    if settings.alert_webhook_url:
-        Watch(connection, store, Alerts(connection, settings.alert_webhook_url)).start()
+    outage = Outage(logger, "redis", address=address(settings.redis_url))
+    build_watch(connection, store, settings, outage).start()
     worker = ThreadWorker(
         work_queue(connection),
         connection=connection,

@@ -32,3 +32,9 @@ def connect(url: str, *, timeout_seconds: float | None = None) -> Redis:
     # connect, greeting and command would each double it.
     retry = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
     return Redis.from_url(url, retry=retry, health_check_interval=30, **options)
+
+
+def address(url: str) -> str:
+    """`host:port/db` of a `REDIS_URL` for the log, without its password."""
+    parts = urlsplit(url)
+    return f"{parts.hostname}:{parts.port or 6379}{parts.path}" if parts.hostname else parts.path

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from kommo_bridge.errors import SettingsError
 
 MIN_SECRET_KEY_CHARACTERS = 12
+MIN_PASSWORD_CHARACTERS = 12
 MAX_PORT = 65535
 WINDOW_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
@@ -100,6 +101,12 @@ def _read(variable: str, text: str) -> object:
 def _secret_key(text: str) -> str:
     if len(text) < MIN_SECRET_KEY_CHARACTERS:
         raise ValueError(f"it needs at least {MIN_SECRET_KEY_CHARACTERS} characters.")
+    return text
+
+
+def _password(text: str) -> str:
+    if len(text) < MIN_PASSWORD_CHARACTERS:
+        raise ValueError(f"it needs at least {MIN_PASSWORD_CHARACTERS} characters.")
     return text
 
 
@@ -201,6 +208,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "WORKER_GRACE_SECONDS": _number(0, 3600),
     "PORT": _whole_number(1, MAX_PORT),
     "RATE_LIMIT": _rate_limit,
+    "DASHBOARD_PASSWORD": _password,
     "ALERT_WEBHOOK_URL": _url("https", "http"),
     "LOG_LEVEL": _one_of("DEBUG", "INFO", "WARNING", "ERROR"),
     "LOG_FORMAT": _one_of("text", "json"),

@@ -1,0 +1,54 @@
+"""The AI: one smallest question, with the integration's own model and key."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+from kommo_bridge.ai.assistant import Assistant
+from kommo_bridge.errors import AssistantError
+from kommo_bridge.kommo.widget_request import WidgetRequest
+from kommo_bridge.monitoring.check import Context, Finding
+
+AI_SECONDS = 30.0
+
+
+def check_ai(context: Context) -> Iterator[Finding]:
+    settings = context.settings
+    assistant = Assistant(
+        api_key=settings.openai_api_key,
+        base_url=settings.openai_base_url,
+        model=settings.openai_model,
+        timeout_seconds=settings.ai_timeout_seconds,
+    )
+    model = context.integration.model or settings.openai_model
+    started = time.monotonic()
+    try:
+        assistant.reply(
+            replace(context.integration, instructions=""), _hello(context), seconds=AI_SECONDS
+        )
+    except AssistantError as error:
+        yield Finding("AI", "fault", f"{error} (model {model}): check key, model and base URL")
+    else:
+        yield Finding("AI", "ok", f"{model} answers, {time.monotonic() - started:.1f} s")
+    finally:
+        assistant.close()
+
+
+def _hello(context: Context) -> WidgetRequest:
+    """The smallest question there is."""
+    return WidgetRequest(
+        integration_id=context.integration.integration_id,
+        account_id=0,
+        subdomain=context.integration.subdomain,
+        entity_type="2",
+        entity_id=0,
+        return_url="",
+        message="Answer with the word OK.",
+        delivery=None,
+        contact_name="",
+        origin="",
+        chat_id="",
+        widget_version="",
+        expires_at=0.0,
+        accepted_at=0.0,
+    )
