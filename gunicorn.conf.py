@@ -31,5 +31,4 @@ control_socket_disable = True
 
 def post_worker_init(worker: Any) -> None:
     """Each process watches; one at a time looks."""
-    if worker.wsgi.watch:
-        worker.wsgi.watch.start()
+    worker.wsgi.watch.start()

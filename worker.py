@@ -12,13 +12,13 @@ from redis.exceptions import RedisError
 from kommo_bridge.errors import SettingsError
 from kommo_bridge.integrations.open_store import open_store, require_ai_key
 from kommo_bridge.jobs import Parts, build_parts, flush_metrics, sweep, use_parts
-from kommo_bridge.monitoring.alerts import Alerts
-from kommo_bridge.monitoring.watch import Watch
+from kommo_bridge.monitoring.watch import build_watch
 from kommo_bridge.queue.enqueue import FUNCTION
 from kommo_bridge.queue.state import work_queue
 from kommo_bridge.queue.thread_worker import ThreadWorker
-from kommo_bridge.redis_client import connect
+from kommo_bridge.redis_client import address, connect
 from kommo_bridge.telemetry.logs import log_event
+from kommo_bridge.telemetry.outage import Outage
 from kommo_bridge.telemetry.start import start
 
 WAIT_FOR_REDIS_SECONDS = 1.0
@@ -53,10 +53,8 @@ def _work(parts: Parts) -> None:
     settings = parts.settings
     connection = connect(settings.redis_url, timeout_seconds=5)
     _wait_for_redis(connection)
-    if settings.alert_webhook_url:
-        Watch(
-            connection, parts.integrations, Alerts(connection, settings.alert_webhook_url)
-        ).start()
+    outage = Outage(logger, "redis", address=address(settings.redis_url))
+    build_watch(connection, parts.integrations, settings, outage).start()
     ThreadWorker(
         work_queue(connection),
         connection=connection,

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from redis import Redis
@@ -83,7 +84,7 @@ def flush_metrics() -> None:
     process_parts().steps.metrics.flush()
 
 
-def answer(request: WidgetRequest, parts: Parts) -> float | None:
+def answer(request: WidgetRequest, parts: Parts, *, by_sweep: bool = False) -> float | None:
     """Bring one request's conversation as far as it goes now.
 
     Returns:
@@ -96,13 +97,15 @@ def answer(request: WidgetRequest, parts: Parts) -> float | None:
     """
     with request_logged(request.request_id):
         integration = _integration_of(request, parts)
-        return parts.steps.run(request, integration, rules_of(integration, parts.settings, request))
+        rules = rules_of(integration, parts.settings, request)
+        return parts.steps.run(request, integration, rules, by_sweep=by_sweep)
 
 
 def sweep(parts: Parts) -> int:
     """Continue Salesbots that nobody brought to an end in time; returns how many were due."""
     deadline = parts.settings.continue_deadline_seconds
-    return Sweep(parts.redis, lambda request: answer(request, parts), deadline).run()
+    look_after = partial(answer, parts=parts, by_sweep=True)
+    return Sweep(parts.redis, look_after, deadline).run()
 
 
 def rules_of(integration: Integration, settings: Settings, request: WidgetRequest) -> Rules:

@@ -133,3 +133,9 @@ def _is_refusal(error: Exception) -> bool:
     return isinstance(error, ReadOnlyError | MasterDownError) or (
         isinstance(error, ResponseError) and (told.startswith("UNBLOCKED") or "-READONLY" in told)
     )
+
+
+def address(url: str) -> str:
+    """`host:port/db` of a `REDIS_URL` for the log, without its password."""
+    parts = urlsplit(url)
+    return f"{parts.hostname}:{parts.port or 6379}{parts.path}" if parts.hostname else parts.path

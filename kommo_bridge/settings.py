@@ -16,6 +16,7 @@ from kommo_bridge.errors import SettingsError
 
 # What is stored may be stolen, and guessing is cheap: only a random key holds.
 MIN_SECRET_KEY_CHARACTERS = 32
+MIN_PASSWORD_CHARACTERS = 12
 MAKE_ONE = "Make one with python3 -c 'import secrets; print(secrets.token_hex(32))' and keep it."
 MAX_PORT = 65535
 WINDOW_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
@@ -101,6 +102,12 @@ def _read(variable: str, text: str) -> object:
 def _secret_key(text: str) -> str:
     if len(text) < MIN_SECRET_KEY_CHARACTERS:
         raise ValueError(f"it needs at least {MIN_SECRET_KEY_CHARACTERS} characters. {MAKE_ONE}")
+    return text
+
+
+def _password(text: str) -> str:
+    if len(text) < MIN_PASSWORD_CHARACTERS:
+        raise ValueError(f"it needs at least {MIN_PASSWORD_CHARACTERS} characters.")
     return text
 
 
@@ -216,6 +223,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "WORKER_GRACE_SECONDS": _number(0, 3600),
     "PORT": _whole_number(1, MAX_PORT),
     "RATE_LIMIT": _rate_limit,
+    "DASHBOARD_PASSWORD": _password,
     "ALERT_WEBHOOK_URL": _url("https", "http"),
     "LOG_LEVEL": _one_of("DEBUG", "INFO", "WARNING", "ERROR"),
     "LOG_FORMAT": _one_of("text", "json"),

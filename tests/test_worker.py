@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kommo_bridge.integrations.store import Integration
+from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.settings import Settings
 from local.processes import ROOT, process_environ, procfile_command
 

@@ -1,4 +1,4 @@
-"""What all commands share: tables that line up, and errors told in one sentence."""
+"""What all commands share: tables that line up, and errors as one sentence."""
 
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from kommo_bridge.errors import BridgeError
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def errors_as_messages() -> Iterator[None]:
     """Our errors as one sentence and exit status 1, not as a traceback."""
     try:
         yield
@@ -24,6 +24,9 @@ def told() -> Iterator[None]:
             f"Redis cannot be reached ({type(error).__name__}): is it running, and is REDIS_URL "
             "right?"
         ) from None
+
+
+told = errors_as_messages  # the former name
 
 
 def table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:

@@ -14,7 +14,7 @@ from typing import Any
 from gunicorn.glogging import Logger
 from gunicorn.workers.gthread import _DEFER, TConn, ThreadWorker
 
-# Kommo itself waits 2 s for the answer: whoever still sends then is nobody we could help.
+# Kommo itself waits 2 s: a request that is still being sent then is of no use to anybody.
 REQUEST_SECONDS = 2.0
 LINGER_SECONDS = 0.5
 DRAIN_BYTES = 16 * 1024

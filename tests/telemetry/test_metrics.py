@@ -27,7 +27,7 @@ from kommo_bridge.jobs import Parts, answer
 from kommo_bridge.queue.enqueue import JobQueue
 from kommo_bridge.redis_client import connect
 from kommo_bridge.settings import Settings
-from kommo_bridge.telemetry.metrics import FIGURES, KEY, Metrics
+from kommo_bridge.telemetry.metrics import KEY, METRICS, Metrics
 from local.partners.ai import StandInAI, openai_error
 from local.partners.kommo.widget_requests import WIDGET_REQUEST_PATH
 from local.processes import ROOT, process_environ
@@ -257,7 +257,7 @@ def test_a_token_of_a_disabled_integration_concerns_nobody(
 def test_every_figure_has_its_family(client: FlaskClient) -> None:
     text = page(client).get_data(as_text=True)
 
-    assert [name for name in FIGURES if f"# TYPE {name}" not in text] == []
+    assert [name for name in METRICS if f"# TYPE {name}" not in text] == []
 
 
 @pytest.mark.parametrize("token", ["", "wrong", TOKEN + "x", "ü"])
@@ -336,7 +336,7 @@ class TestTheGrafanaDashboard:
         for expression in expressions(board):
             of = re.search(r"by \((\w+)\) \(rate\((kommo_bridge_\w+)", expression)
             if of:
-                figure = FIGURES[of[2].removesuffix("_total").removesuffix("_bucket")]
+                figure = METRICS[of[2].removesuffix("_total").removesuffix("_bucket")]
                 assert of[1] == (figure.label or "le"), expression
 
     def test_its_panels_ask_the_chosen_source_and_do_not_overlap(

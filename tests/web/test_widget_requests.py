@@ -52,8 +52,8 @@ def jobs(redis: Redis) -> list[Job]:
 
 
 def nothing_queued(redis: Redis) -> bool:
-    """Whether Redis holds nothing of a job; the rate counter and the figures do not matter."""
-    others = (f"{PREFIX}rate:".encode(), METRICS_KEY.encode())
+    """Whether Redis holds nothing of a job; counters and metrics do not matter."""
+    others = (f"{PREFIX}rate:".encode(), f"{PREFIX}refused:".encode(), METRICS_KEY.encode())
     return all(bytes(key).startswith(others) for key in redis.scan_iter())
 
 
