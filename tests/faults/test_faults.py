@@ -23,7 +23,8 @@ from kommo_bridge.settings import Settings
 from local.partners.ai import StandInAI, hand_over_call, openai_error
 from local.partners.http.faults import Hang, Status
 from local.partners.kommo.account import Account
-from local.partners.kommo.server import Continuation, StandInKommo
+from local.partners.kommo.records import Continuation
+from local.partners.kommo.server import StandInKommo
 from local.partners.kommo.widget_requests import WaitingBlock
 from local.processes import process_environ, run_bridge
 from local.redis_server import RedisServer
