@@ -38,6 +38,14 @@ hypothesis_settings.register_profile(
 hypothesis_settings.load_profile("bridge")
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave the property tests out of the coverage: traced, their many examples take the time."""
+    for item in items:
+        if item.get_closest_marker("hypothesis"):
+            item.add_marker("no_cover")
+
+
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """One real redis-server for the tests that do not stop it."""

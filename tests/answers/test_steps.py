@@ -21,7 +21,7 @@ from kommo_bridge.jobs import Parts, answer, sweep
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.queue.enqueue import JobQueue
 from kommo_bridge.settings import Settings
-from local.partners.ai import StandInAI, hand_over_call, openai_error
+from local.partners.ai import StandInAI, handoff_call, openai_error
 from local.partners.http.faults import Reset, ResetAfter, Status
 from local.partners.kommo.account import Account
 from local.partners.kommo.server import StandInKommo
@@ -426,7 +426,7 @@ class TestHandOver:
     def test_the_ai_hands_over_and_falls_silent(
         self, parts: Parts, ask: Ask, ai: StandInAI, kommo: StandInKommo
     ) -> None:
-        ai.reply = lambda _: hand_over_call("Un momento, le atiende Marta.")
+        ai.reply = lambda _: handoff_call("Un momento, le atiende Marta.")
         first, second = ask("Quiero hablar con una persona"), ask("¿Hola?")
 
         answer(first, parts)
@@ -440,7 +440,7 @@ class TestHandOver:
     def test_a_hand_over_without_a_sentence_takes_ours_in_the_customers_language(
         self, parts: Parts, ask: Ask, ai: StandInAI, kommo: StandInKommo
     ) -> None:
-        ai.reply = lambda _: hand_over_call("")
+        ai.reply = lambda _: handoff_call("")
         request = ask("Quiero hablar con una persona, por favor")
 
         answer(request, parts)
@@ -451,7 +451,7 @@ class TestHandOver:
     def test_a_hand_over_that_never_reached_kommo_silences_nobody(
         self, parts: Parts, ask: Ask, ai: StandInAI, kommo: StandInKommo, fault: Status
     ) -> None:
-        ai.reply = lambda _: hand_over_call("A colleague answers.")
+        ai.reply = lambda _: handoff_call("A colleague answers.")
         kommo.faults.order(fault)
         first, second = ask("A human, please"), ask("Hello?")
         with pytest.raises(KommoError):
@@ -480,7 +480,7 @@ class TestHandOver:
         self, parts: Parts, ask: Ask, ai: StandInAI, kommo: StandInKommo, acme: Integration
     ) -> None:
         change(parts, acme, handoff_hours=0.3 / 3600)
-        ai.reply = lambda _: hand_over_call("A colleague answers.")
+        ai.reply = lambda _: handoff_call("A colleague answers.")
         answer(ask(), parts)
         ai.reply = lambda _: "Here I am again."
         time.sleep(0.35)
