@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MINUTES ?= 10
 
-.PHONY: demo test run check bench soak upgrade fuzz recovery logos clean
+.PHONY: demo test run check bench pace soak upgrade fuzz recovery logos clean
 
 $(VENV)/installed: requirements.txt requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit("kommo_bridge needs Python 3.11 or newer.") if sys.version_info < (3, 11) else None'
@@ -34,6 +34,9 @@ check: $(VENV)/installed  ## what CI checks beside the tests
 
 bench: $(VENV)/installed  ## all benchmarks, about seven minutes: a table and instance/bench.json
 	$(BIN)/python bench/run.py
+
+pace: $(VENV)/installed  ## calls that arrive at Kommo in any second, 60 answers at once, ten runs
+	$(BIN)/python bench/pace.py
 
 recovery: $(VENV)/installed  ## seconds from kill -9 of a worker to the answer
 	$(BIN)/python bench/recovery.py
