@@ -48,11 +48,13 @@ class Batch:
     rate: float
 
 
-def measure(runs: int = RUNS, *, answers: int = ANSWERS) -> list[Figure]:
-    """All figures of this part."""
+def measure(
+    runs: int = RUNS, *, answers: int = ANSWERS, busy: int = os.cpu_count() or 1
+) -> list[Figure]:
+    """All figures of this part; `busy` processes load the cores."""
     batches: dict[str, list[Batch]] = {"cold": [], "warm": []}
     lates: list[float] = []
-    with stage(accounts=1 + OTHERS, worker_concurrency=AT_ONCE) as it, _loaded_cores():
+    with stage(accounts=1 + OTHERS, worker_concurrency=AT_ONCE) as it, _loaded_cores(busy):
         it.start("web", "web")
         wait_for_web(it.url)
         it.kommo.faults.order(
@@ -100,10 +102,10 @@ def _batch(it: Stage, answers: int, *, start_worker: bool) -> Batch:
 
 
 @contextmanager
-def _loaded_cores() -> Iterator[None]:
-    """As many busy processes as there are cores."""
+def _loaded_cores(busy: int) -> Iterator[None]:
+    """So many processes that do nothing but keep busy."""
     burn = [sys.executable, "-c", "while True: pass"]
-    processes = [subprocess.Popen(burn) for _ in range(os.cpu_count() or 1)]
+    processes = [subprocess.Popen(burn) for _ in range(busy)]
     try:
         yield
     finally:
