@@ -31,5 +31,5 @@ control_socket_disable = True
 
 def post_worker_init(worker: Any) -> None:
     """Each process watches; one at a time looks."""
-    if worker.wsgi.watch:
-        worker.wsgi.watch.start()
+    if watch := getattr(worker.wsgi, "watch", None):
+        watch.start()
