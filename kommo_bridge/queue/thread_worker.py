@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -129,7 +130,8 @@ class ThreadWorker(BaseWorker):
         """Run until SIGTERM or SIGINT, through outages of Redis. True when jobs were run."""
         setup_loghandlers("WARNING", name="rq.worker")
         self._install_signal_handlers()
-        self._until_redis_answers(self.register_birth)
+        with suppress(RedisError):  # else the ticker does it, at its first heartbeat
+            self.register_birth()
         self._ticker.start()
         log_event(logger, "worker started", worker=self.name, at_once=self.concurrency)
         while not self._stop_requested:
@@ -241,15 +243,6 @@ class ThreadWorker(BaseWorker):
             self._before_exit()
             logging.shutdown()
             os._exit(1 if self.wedged else 0)
-
-    def _until_redis_answers(self, action: Callable[[], object]) -> None:
-        while not self._stop_requested:
-            try:
-                action()
-            except RedisError as error:
-                _rest(error)
-            else:
-                return
 
 
 def _rest(error: RedisError) -> None:

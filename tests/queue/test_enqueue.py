@@ -269,7 +269,7 @@ def run_plain_worker(settings: Settings) -> None:
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **values},
         check=True,
         capture_output=True,
-        timeout=30,
+        timeout=90,
     )
 
 
