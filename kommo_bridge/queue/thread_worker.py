@@ -36,7 +36,7 @@ from kommo_bridge.queue.recovery import Recovery
 from kommo_bridge.queue.schedule import Schedule
 from kommo_bridge.queue.shares import LOOK_SECONDS, Shares, most_threads
 from kommo_bridge.queue.ticker import Task, Ticker, in_background
-from kommo_bridge.telemetry.logs import log_event, told_error
+from kommo_bridge.telemetry.logs import error_text, log_event
 
 TICK_SECONDS = 1.0
 HEARTBEAT_SECONDS = 4.0
@@ -188,7 +188,7 @@ class ThreadWorker(BaseWorker):
         """One line instead of RQ's, which prints the arguments beside the traceback."""
         error = exc_info[1]
         traced = None if isinstance(error, BridgeError) else error
-        fields = {"job": job.id, "error": told_error(error)}
+        fields = {"job": job.id, "error": error_text(error)}
         logger.error("job failed", exc_info=traced, extra={"fields": fields})
 
     def set_state(self, state: str, pipeline: Any = None) -> None:
