@@ -209,9 +209,6 @@ def handoff_call(sentence: str) -> dict[str, Any]:
     return {"tool_calls": [{"id": "call_standin", "type": "function", "function": function}]}
 
 
-hand_over_call = handoff_call  # the name that some tests still use
-
-
 def _message_complaint(index: int, message: Any) -> str | None:
     if not isinstance(message, dict):
         return f"Invalid type for 'messages[{index}]': expected an object."
