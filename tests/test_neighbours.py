@@ -5,9 +5,10 @@ import threading
 from dataclasses import replace
 
 import pytest
-from conftest import Bridge, wait_for
+from helpers import Bridge, wait_for
 
-from kommo_bridge.integrations.store import Integration, IntegrationStore
+from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.settings import Settings
 from local.partners.ai import StandInAI
 from local.partners.kommo.account import Account

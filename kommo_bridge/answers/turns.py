@@ -25,8 +25,6 @@ from kommo_bridge.answers.retries import (
 MAX_QUESTIONS = 3
 # What the AI is asked at once; more would not fit beside the history. The rest is the next turn.
 MAX_QUESTION_CHARACTERS = 16_000
-# A Salesbot that must rest for longer than this at its very end is blocked by Kommo.
-BLOCKED_SECONDS = 5.0
 NEVER = float("inf")
 
 
@@ -115,11 +113,26 @@ def last_window(message: Message, rules: Rules) -> tuple[float, float]:
 
 
 def is_over(message: Message, rules: Rules, now: float) -> bool:
-    """The continue deadline has passed, and the last call was made, or is not allowed."""
+    """The continue deadline has passed, and the last call was made.
+
+    Who could not be called in the last minute, because another call hung or the account was
+    blocked, gets one minute more.
+    """
     start, end = last_window(message, rules)
-    if now < end:
-        return False
-    return message.called_at >= start or message.next_at > now + BLOCKED_SECONDS
+    return now >= end and (message.called_at >= start or now >= end + LAST_SECONDS)
+
+
+def last_minute_first(conversation: Conversation, turns: Sequence[Turn], now: float) -> list[Turn]:
+    """The turns, those first with a Salesbot whose last call is due."""
+    due = [
+        turn
+        for turn in turns
+        if any(
+            one.waits and _last_call_at(one, conversation.rules) <= now
+            for one in conversation.members(turn)
+        )
+    ]
+    return [*due, *(turn for turn in turns if turn not in due)]
 
 
 def holds_back_until(turn: Turn, rules: Rules, now: float) -> float:
