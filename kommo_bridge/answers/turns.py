@@ -96,13 +96,13 @@ def target_of(waiting: Sequence[Message], rules: Rules, now: float) -> Message:
 def next_call_at(target: Message, waiting: Sequence[Message], rules: Rules, now: float) -> float:
     """When the target may be called, or before it something must happen to another one."""
     times = [_last_call_at(one, rules) for one in waiting]
-    times += [last_window(one, rules)[1] for one in waiting]
+    times += [_over_at(one, rules) for one in waiting]
     return min([target.next_at, *(one for one in times if one > now)])
 
 
 def soonest(waiting: Sequence[Message], rules: Rules, now: float) -> float | None:
     """The seconds until one of them may be called, or is over; None without any."""
-    times = [min(one.next_at, last_window(one, rules)[1]) for one in waiting]
+    times = [min(one.next_at, _over_at(one, rules)) for one in waiting]
     return max(0.0, min(times) - now) if times else None
 
 
@@ -113,13 +113,8 @@ def last_window(message: Message, rules: Rules) -> tuple[float, float]:
 
 
 def is_over(message: Message, rules: Rules, now: float) -> bool:
-    """The continue deadline has passed, and the last call was made.
-
-    Who could not be called in the last minute, because another call hung or the account was
-    blocked, gets one minute more.
-    """
-    start, end = last_window(message, rules)
-    return now >= end and (message.called_at >= start or now >= end + LAST_SECONDS)
+    """The continue deadline has passed, and the last call was made."""
+    return now >= _over_at(message, rules)
 
 
 def last_minute_first(conversation: Conversation, turns: Sequence[Turn], now: float) -> list[Turn]:
@@ -170,6 +165,16 @@ def _free(conversation: Conversation, turns: Sequence[Turn]) -> list[Message]:
     """Messages that wait and belong to none of these turns."""
     taken = {one for turn in turns for one in turn.job_ids}
     return [one for one in conversation.messages if one.waits and one.job_id not in taken]
+
+
+def _over_at(message: Message, rules: Rules) -> float:
+    """When a Salesbot is given up.
+
+    Who could not be called in the last minute, because another call hung or the account was
+    blocked, gets one minute more.
+    """
+    start, end = last_window(message, rules)
+    return end if message.called_at >= start else end + LAST_SECONDS
 
 
 def _last_call_at(message: Message, rules: Rules) -> float:

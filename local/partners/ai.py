@@ -176,31 +176,6 @@ def handoff_call(sentence: str) -> dict[str, Any]:
     return {"tool_calls": [{"id": "call_standin", "type": "function", "function": function}]}
 
 
-<<<<<<< HEAD
-=======
-def _message_complaint(index: int, message: Any) -> str | None:
-    if not isinstance(message, dict):
-        return f"Invalid type for 'messages[{index}]': expected an object."
-    if message.get("role") not in _ROLES:
-        return f"Invalid value for 'messages[{index}].role'."
-    if message["role"] == "assistant" and message.get("tool_calls"):
-        return None  # the only kind of message that may do without content
-    if not _text(message).strip():
-        return f"Invalid value for 'messages[{index}].content': expected a non-empty text."
-    return None
-
-
-def _text(message: Mapping[str, Any]) -> str:
-    """Return the text of a message; parts other than text are shown by their kind."""
-    content = message.get("content")
-    if isinstance(content, str):
-        return content
-    parts = content if isinstance(content, list) else []
-    known = (part for part in parts if isinstance(part, dict))
-    return " ".join(str(part.get("text") or part.get("type") or "") for part in known)
-
-
->>>>>>> h/tests
 def _usage(messages: Messages, reply: Mapping[str, Any]) -> dict[str, int]:
     asked = sum(_tokens(text_of(one)) for one in messages)
     said = _tokens(text_of(reply) or json.dumps(reply))

@@ -18,17 +18,9 @@ from kommo_bridge.conversations.memory import MAX_BYTES
 from kommo_bridge.errors import ContinuedWithFailure, KommoError
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.sentences import HANDOFF_TEXT, NO_TEXT_TEXT, TRANSLATIONS
-<<<<<<< HEAD
-from kommo_bridge.jobs import Parts, answer, sweep
-from kommo_bridge.kommo.widget_request import WidgetRequest
-from kommo_bridge.queue.enqueue import JobQueue
-from kommo_bridge.settings import Settings
-=======
-from kommo_bridge.integrations.store import Integration
 from kommo_bridge.jobs import Parts, answer, rules_of, sweep
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.queue.enqueue import JobQueue
->>>>>>> h/tests
 from local.partners.ai import StandInAI, handoff_call, openai_error
 from local.partners.http.faults import Reset, ResetAfter, Status
 from local.partners.kommo.account import Account
