@@ -5,9 +5,10 @@
 -- sweep, which may look while the job is well, never does.
 -- Records are named by the texts of the conversation, so their keys cannot be declared: Redis
 -- Cluster is not supported.
-local lock, texts, turns, pause, no_text, tagged, hour, day, month, record = unpack(KEYS)
-local token, hold, looks, former, job, records, person, first, value, silent_only, commands =
+local lock, texts, turns, pause, no_text, tagged, hour, day, month, record, open = unpack(KEYS)
+local token, hold, looks, former, job, records, person, first, number, text, silent_only, commands =
   unpack(ARGV)
+local time = redis.call('TIME')
 
 local held = redis.call('GET', lock)
 local own_former = former ~= '' and held and string.sub(held, 1, #former) == former
@@ -19,7 +20,15 @@ local mine = held == token and 1 or 0
 
 if first ~= '' then
   redis.call('HSETNX', record, 'request', first)
-  if redis.call('HEXISTS', record, 'state') == 0 then redis.call('HSETNX', texts, job, value) end
+  local state, reported, outcome = unpack(redis.call('HMGET', record, 'state', 'reported', 'outcome'))
+  if state == 'given_up' and reported and outcome and former ~= '' then
+    -- An operator has requeued the job: the reply that is kept gets another try, as if just written.
+    redis.call('HDEL', record, 'state', 'reported', 'error', 'uncertain', 'failures', 'next_at',
+      'called_at')
+    redis.call('ZADD', open, time[1], job)
+    number, state = string.format('%.0f', time[1] * 1000000 + time[2]), nil
+  end
+  if not state then redis.call('HSETNX', texts, job, number .. '|' .. text) end
 end
 
 local paused = redis.call('EXISTS', pause)
@@ -39,7 +48,6 @@ end
 local marks = {paused, redis.call('EXISTS', no_text), redis.call('GET', tagged)}
 local counted = {redis.call('GET', hour), redis.call('HGET', day, 'replies'),
   redis.call('HGET', day, 'tokens'), redis.call('HGET', month, 'tokens')}
-local own = redis.call('HMGET', record, 'state', 'error', 'attempts')
-local time = redis.call('TIME')
+local own = redis.call('HMGET', record, 'state', 'error', 'reported', 'attempts')
 return {mine, kept, tonumber(time[1]), tonumber(time[2]), marks, counted, own,
   redis.call('HGET', turns, person), found, states}

@@ -15,7 +15,7 @@ from typing import Any
 from kommo_bridge.answers.asker import Asker, outcome_of
 from kommo_bridge.answers.calls import Calls
 from kommo_bridge.answers.changes import Changes
-from kommo_bridge.answers.conversation import Outcome, Rules, Turn
+from kommo_bridge.answers.conversation import CONTINUED, Outcome, Rules, Turn
 from kommo_bridge.answers.plan import plan
 from kommo_bridge.answers.retries import ASK_HOLD_MARGIN, BUSY_WAIT, SHORT_WAIT, wait_after
 from kommo_bridge.answers.sender import Sender
@@ -129,10 +129,16 @@ class _Run:
         return seconds if newest == [self.request.job_id] else seconds + BUSY_WAIT
 
     def _finish(self, view: View) -> None:
-        if view.ended != "continued":
-            raise KommoError(view.error or "nobody waits for it any more", permanent=True)
-        if view.error:
+        """What the job reports: once, so that a requeued job that has nothing to do ends well."""
+        if view.error and view.reported:
+            log_event(logger, "already ended", job=self.request.job_id, state=view.ended)
+            return
+        if not view.error:
+            return
+        self.state.report()
+        if view.ended == CONTINUED:
             raise ContinuedWithFailure(f"continued with fail: {view.error}")
+        raise KommoError(view.error, permanent=True)
 
     def _look_up(self, _step: LookUp, _view: View) -> View:
         """Whether the lead has the pause tag."""
