@@ -34,7 +34,15 @@ end
 local paused = redis.call('EXISTS', pause)
 local kept = 0
 if mine == 1 and (silent_only == '' or paused == 0) then
-  for _, command in ipairs(cjson.decode(commands)) do redis.call(unpack(command)) end
+  local ended = false
+  for _, command in ipairs(cjson.decode(commands)) do
+    if command[1] == 'OF' then
+      -- What follows is of this record: a request that has ended meanwhile does not change again.
+      ended = command[2] ~= '' and redis.call('HEXISTS', command[2], 'state') == 1
+    elseif not ended then
+      redis.call(unpack(command))
+    end
+  end
   paused = redis.call('EXISTS', pause)
   kept = 1
 end
