@@ -17,7 +17,7 @@ from kommo_bridge.answers.retries import SWEEP_SLOW
 from kommo_bridge.answers.sweep import THREADS, Sweep
 from kommo_bridge.conversations.keys import conversation_name, texts_key, turn_key
 from kommo_bridge.errors import ContinuedWithFailure, IntegrationError, KommoError
-from kommo_bridge.integrations.store import Integration
+from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.jobs import Parts, answer, build_parts, sweep
 from kommo_bridge.kommo.client import KommoClient
 from kommo_bridge.kommo.pacing import Pacer
@@ -586,7 +586,7 @@ def test_the_sweep_sends_a_kept_reply(
     queue.enqueue(request)
     assert later(request, parts)
     work_queue(redis).delete()
-    let_pass(redis, 3)
+    let_pass(redis, 4)
 
     assert sweep(parts) == 1
 

@@ -2,6 +2,7 @@
 to their house."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -113,6 +114,14 @@ def test_each_room_is_in_the_table() -> None:
     assert rooms == set().union(*ROWS)
 
 
+def test_contributing_says_what_each_room_is_for() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = text.partition("## Where a rule goes")[2].partition("\n## ")[0]
+    first_cells = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
+
+    assert set(re.findall(r"`(\w+)`", " ".join(first_cells))) == set().union(*ROWS)
+
+
 def test_the_package_itself_imports_nothing() -> None:
     assert list(imported(PACKAGE / "__init__.py")) == []
 
@@ -120,7 +129,7 @@ def test_the_package_itself_imports_nothing() -> None:
 @pytest.mark.parametrize("package", ["openai", "httpx2", "PIL", "sentry_sdk"])
 def test_the_web_process_does_not_import(package: str, tmp_path: Path) -> None:
     script = "import sys, wsgi; print(wsgi.app.name, sys.argv[1] in sys.modules)"
-    env = {"SECRET_KEY": "for-this-test-only", "DATABASE_PATH": str(tmp_path / "bridge.db")}
+    env = {"SECRET_KEY": "for-this-test-only-" * 2, "DATABASE_PATH": str(tmp_path / "bridge.db")}
 
     done = subprocess.run(
         [sys.executable, "-c", script, package],
@@ -134,16 +143,11 @@ def test_the_web_process_does_not_import(package: str, tmp_path: Path) -> None:
     assert done.stdout == "kommo_bridge False\n", done.stderr
 
 
-@pytest.mark.parametrize("package", ["flask", "gunicorn"])
-def test_the_worker_does_not_import(package: str) -> None:
-    script = "import sys, worker; print(sys.argv[1] in sys.modules)"
+def test_the_worker_does_not_import_flask() -> None:
+    script = "import sys, worker; print({'flask', 'gunicorn'} & sys.modules.keys())"
 
     done = subprocess.run(
-        [sys.executable, "-c", script, package],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
     )
 
-    assert done.stdout == "False\n", done.stderr
+    assert done.stdout == "set()\n", done.stderr

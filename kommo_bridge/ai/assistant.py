@@ -19,7 +19,7 @@ from kommo_bridge.ai.response import Reply, read_error, read_reason, read_reply,
 from kommo_bridge.ai.tools import RefusedTools
 from kommo_bridge.conversations.memory import Exchange
 from kommo_bridge.errors import AssistantError
-from kommo_bridge.integrations.store import Integration
+from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.outgoing.httpx_transport import LimitedTransport
 from kommo_bridge.outgoing.total_limit import total_limit
 

@@ -12,7 +12,7 @@ from openai.types.chat import ChatCompletionMessageParam
 
 from kommo_bridge.ai.tools import HANDOFF_RULE, HANDOFF_TOOL
 from kommo_bridge.conversations.memory import Exchange
-from kommo_bridge.integrations.store import Integration
+from kommo_bridge.integrations.integration import Integration
 
 RULES = """\
 You answer the customers of a business in its messenger chat.

@@ -15,7 +15,7 @@ from kommo_bridge.conversations.keys import integration_name
 from kommo_bridge.conversations.memory import Conversations
 from kommo_bridge.conversations.usage import Usage
 from kommo_bridge.errors import AssistantError
-from kommo_bridge.integrations.store import Integration
+from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.telemetry.incidents import REFUSED_BY_AI, Incidents
 from kommo_bridge.telemetry.logs import log_event

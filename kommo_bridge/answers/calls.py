@@ -26,7 +26,7 @@ from kommo_bridge.answers.verdict import Accepted, Final, Later, verdict
 from kommo_bridge.answers.view import View
 from kommo_bridge.answers.wording import Wording
 from kommo_bridge.conversations.memory import Conversations
-from kommo_bridge.integrations.store import Integration
+from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.kommo.slot import NotNow
 from kommo_bridge.kommo.widget_request import WidgetRequest
 
@@ -157,7 +157,8 @@ class Calls:
         members = view.conversation.members(called.turn)
         if not any(one.waits and not one.let_go for one in members if one.job_id != ended.job_id):
             self.sender.given_up(called.waiting, called.error)
-        return self.state.keep(Changes(messages=(ended,), error=called.error))
+        turns = self._handed_on(called.target, view)
+        return self.state.keep(Changes(turns=turns, messages=(ended,), error=called.error))
 
     def _later(self, called: Called, meaning: Later, view: View, now: float) -> View:
         """Wait for the next try; what surely did not arrive may still be taken back."""
@@ -194,4 +195,17 @@ class Calls:
         reason = "not continued before the deadline"
         self.sender.given_up(view.request_of(step.job_id), reason)
         ended = replace(target, state=GIVEN_UP, unknown_since=None)
-        return self.state.keep(Changes(messages=(ended,), error=reason))
+        turns = self._handed_on(target, view)
+        return self.state.keep(Changes(turns=turns, messages=(ended,), error=reason))
+
+    def _handed_on(self, target: Message, view: View) -> tuple[Turn, ...] | None:
+        """A reply that may have arrived is not said again through another Salesbot of its turn:
+        the fallback takes its place. None leaves the turns as they are."""
+        turns = view.conversation.turns
+        turn = next((one for one in turns if target.job_id in one.job_ids), None)
+        if target.unknown_since is None or turn is None or not turn.outcome:
+            return None
+        error = "not known whether the reply has arrived"
+        text = self.wording.say("fallback")
+        outcome = Outcome("fail", text, error=error, source="fallback")
+        return view.conversation.with_turn(replace(turn, outcome=outcome))

@@ -49,7 +49,8 @@ def commands_of(changes: Changes, view: View, entity: str, person: str) -> list[
         entity, person: Whose conversation it is, as the keys name them.
     """
     rules = view.conversation.rules
-    commands = [command for one in changes.messages for command in _message(one, view.now)]
+    until = view.now + changes.hold
+    commands = [command for one in changes.messages for command in _message(one, until)]
     if changes.turns is not None:
         lives = texts_kept_seconds(rules.continue_deadline)
         commands += _turns(keys.open_key(entity), person, changes.turns, lives)
@@ -61,8 +62,8 @@ def commands_of(changes: Changes, view: View, entity: str, person: str) -> list[
     return [*commands, *_marks(changes, entity)]
 
 
-def _message(message: Message, now: float) -> list[Command]:
-    """A message's record, and when the sweep looks after it."""
+def _message(message: Message, ours_until: float) -> list[Command]:
+    """A message's record, and when the sweep looks after it: not while we work on it."""
     key, values = record_key(message.job_id), record_fields(message)
     kept = [part for name, value in values.items() if value is not None for part in (name, value)]
     gone = [name for name, value in values.items() if value is None]
@@ -71,7 +72,7 @@ def _message(message: Message, now: float) -> list[Command]:
         commands.append(("HSET", key, *kept))
     if not message.waits:
         return [*commands, ("ZREM", OPEN_KEY, message.job_id)]
-    look_at = max(now, message.next_at) + SWEEP_MARGIN
+    look_at = max(ours_until, message.next_at) + SWEEP_MARGIN
     return [*commands, ("ZADD", OPEN_KEY, "XX", f"{look_at:.3f}", message.job_id)]
 
 

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 from kommo_bridge.answers.conversation import Outcome
 from kommo_bridge.conversations.keys import integration_name
 from kommo_bridge.errors import KommoError
-from kommo_bridge.integrations.store import Integration, IntegrationStore
+from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.kommo.client import KommoClient
 from kommo_bridge.kommo.continuation import Continuation, continuation
 from kommo_bridge.kommo.results import CallResult

@@ -1,14 +1,17 @@
 -- One conversation: take or keep the right to work on it, change it, and look at it, in one step.
 --
--- Whoever holds the lock is alone with the conversation. A job that runs again after a crash takes
--- the lock of its own former run; that run's changes then come to nothing.
+-- Whoever holds the lock is alone with the conversation, and only a look takes it. A job that runs
+-- again after a crash takes the lock of its own former run, whose changes then come to nothing; the
+-- sweep, which may look while the job is well, never does.
 -- Records are named by the texts of the conversation, so their keys cannot be declared: Redis
 -- Cluster is not supported.
 local lock, texts, turns, pause, no_text, tagged, hour, day, month, record = unpack(KEYS)
-local token, hold, job, records, person, first, value, silent_only, commands = unpack(ARGV)
+local token, hold, looks, former, job, records, person, first, value, silent_only, commands =
+  unpack(ARGV)
 
 local held = redis.call('GET', lock)
-if not held or held == token or (first ~= '' and string.sub(held, 1, #job + 1) == job .. ':') then
+local own_former = former ~= '' and held and string.sub(held, 1, #former) == former
+if held == token or (looks ~= '' and (not held or own_former)) then
   redis.call('SET', lock, token, 'PX', hold)
   held = token
 end

@@ -28,7 +28,7 @@ from kommo_bridge.answers.retries import HOLD
 from kommo_bridge.answers.view import View, person_digest, read_view
 from kommo_bridge.conversations import keys
 from kommo_bridge.conversations.usage import period_keys
-from kommo_bridge.integrations.store import Integration
+from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest
 
 SCRIPT = Path(__file__).with_suffix(".lua")
@@ -44,10 +44,17 @@ class ConversationStates:
         self._release = redis.register_script(RELEASE)
 
     def of(
-        self, request: WidgetRequest, integration: Integration, rules: Rules
+        self,
+        request: WidgetRequest,
+        integration: Integration,
+        rules: Rules,
+        *,
+        by_sweep: bool = False,
     ) -> "ConversationState":
-        """The conversation that a request belongs to."""
-        return ConversationState(self._script, self._release, request, integration, rules)
+        """The conversation that a request belongs to; the sweep is not its job."""
+        return ConversationState(
+            self._script, self._release, request, integration, rules, by_sweep=by_sweep
+        )
 
 
 class ConversationState:
@@ -60,6 +67,8 @@ class ConversationState:
         request: WidgetRequest,
         integration: Integration,
         rules: Rules,
+        *,
+        by_sweep: bool,
     ) -> None:
         self._script = script
         self._release = release
@@ -68,7 +77,8 @@ class ConversationState:
         self._rules = rules
         self._entity = keys.conversation_name(request)
         self._person = person_digest(request.person)
-        self._token = f"{request.job_id}:{uuid4().hex}"
+        self._former = "" if by_sweep else f"{request.job_id}:"
+        self._token = f"{self._former or 'sweep:'}{uuid4().hex}"
         self._view: View | None = None
 
     def look(self) -> View:
@@ -77,13 +87,13 @@ class ConversationState:
         A request that has no record or no text yet gets both: its job may be of another version.
         """
         if self._view is not None:
-            return self._run([], HOLD)
+            return self._run([], HOLD, looks=True)
         record = record_key(self._request.job_id)
         counted: list[Command] = [
             ("HINCRBY", record, "attempts", 1),
             ("EXPIRE", record, kept_seconds(self._request)),
         ]
-        return self._run(counted, HOLD, first=True)
+        return self._run(counted, HOLD, looks=True, first=True)
 
     def keep(self, changes: Changes) -> View:
         """Keep what a step changed, if the conversation is still ours."""
@@ -106,11 +116,14 @@ class ConversationState:
         hold: float,
         *,
         unless_paused: bool = False,
+        looks: bool = False,
         first: bool = False,
     ) -> View:
         arguments = [
             self._token,
             int(hold * 1000),
+            "1" if looks else "",
+            self._former if first else "",
             self._request.job_id,
             RECORD_PREFIX,
             self._person,

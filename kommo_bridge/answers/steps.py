@@ -26,7 +26,7 @@ from kommo_bridge.answers.view import View
 from kommo_bridge.answers.wording import Wording
 from kommo_bridge.conversations.memory import Conversations
 from kommo_bridge.errors import AssistantError, ContinuedWithFailure, KommoError
-from kommo_bridge.integrations.store import Integration
+from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.telemetry.logs import log_event
 from kommo_bridge.telemetry.metrics import Metrics
@@ -47,8 +47,15 @@ class Steps:
     metrics: Metrics
     sleep: Callable[[float], None] = time.sleep
 
-    def run(self, request: WidgetRequest, integration: Integration, rules: Rules) -> float | None:
-        """Bring a request's conversation as far as it goes now.
+    def run(
+        self,
+        request: WidgetRequest,
+        integration: Integration,
+        rules: Rules,
+        *,
+        by_sweep: bool = False,
+    ) -> float | None:
+        """Bring a request's conversation as far as it goes now, for its job or for the sweep.
 
         Returns:
             None when the request's Salesbot is continued, else the seconds after which to call
@@ -58,7 +65,7 @@ class Steps:
             ContinuedWithFailure: The Salesbot was continued with `fail`, because the AI failed.
             KommoError: It cannot be continued any more.
         """
-        state = self.states.of(request, integration, rules)
+        state = self.states.of(request, integration, rules, by_sweep=by_sweep)
         return _Run(self, request, integration, rules, state).run()
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from kommo_bridge.answers.conversation import SKIP, Outcome
 from kommo_bridge.answers.sender import Sender
-from kommo_bridge.integrations.store import Integration
+from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.kommo.continuation import Continuation
 from kommo_bridge.kommo.results import CallResult
 from kommo_bridge.kommo.slot import NotNow, Slot

@@ -8,7 +8,7 @@ from typing import Any
 from kommo_bridge.answers.conversation import Conversation, Message, Outcome, Rules, Turn
 from kommo_bridge.answers.record import message_of
 from kommo_bridge.conversations.usage import cap_reached
-from kommo_bridge.integrations.store import Integration
+from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest
 
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from kommo_bridge.answers.conversation import Source
 from kommo_bridge.conversations.memory import Conversations
+from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.sentences import language_of, sentence
-from kommo_bridge.integrations.store import Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest
 
 

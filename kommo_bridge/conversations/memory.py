@@ -19,7 +19,7 @@ from kommo_bridge.conversations.keys import (
     texts_key,
     turns_key,
 )
-from kommo_bridge.integrations.store import Integration
+from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest
 
 # What the AI is told of the past, in characters; the oldest exchanges go first.

@@ -16,7 +16,7 @@ from kommo_bridge.ai.prompt import Question
 from kommo_bridge.ai.response import Reply, read_reply
 from kommo_bridge.conversations.memory import Exchange
 from kommo_bridge.errors import AssistantError
-from kommo_bridge.integrations.store import Integration
+from kommo_bridge.integrations.integration import Integration
 from local.partners.ai import StandInAI, openai_error
 from local.partners.http.exchange import Request
 from local.partners.http.faults import Drip, Fault, Garbage, Hang, Huge, Packed, Reset, Status
@@ -411,17 +411,12 @@ def test_an_error_is_told_by_code_and_type_and_never_by_its_sentence(
     assert str(failure(assistant)) == "the AI answered 401 BudgetExceeded"
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"retry-after-ms": "60000"},
-        {"Retry-After": formatdate(time.time() + 60, usegmt=True)},
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("form", ["milliseconds", "date"])
 def test_a_long_wait_is_left_to_the_queue_in_whatever_form_it_is_asked(
-    assistant: Assistant, ai: StandInAI, headers: dict[str, str]
+    assistant: Assistant, ai: StandInAI, form: str
 ) -> None:
+    date = formatdate(time.time() + 60, usegmt=True)
+    headers = {"retry-after-ms": "60000"} if form == "milliseconds" else {"Retry-After": date}
     ai.faults.order(openai_error(429, headers=headers), times=None)
 
     error = failure(assistant)

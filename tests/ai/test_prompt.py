@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from kommo_bridge.ai.prompt import Question, body
-from kommo_bridge.integrations.store import Integration
+from kommo_bridge.integrations.integration import Integration
 
 ACME = Integration("id", "acme", secret_key="s", instructions="We sell lighthouses.")
 NOW = datetime(2026, 11, 24, 16, 5, tzinfo=UTC)

@@ -16,8 +16,8 @@ from kommo_bridge.answers.turns import MAX_QUESTION_CHARACTERS
 from kommo_bridge.conversations.keys import conversation_name, texts_key, turns_key
 from kommo_bridge.conversations.memory import MAX_BYTES
 from kommo_bridge.errors import ContinuedWithFailure, KommoError
+from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.sentences import HANDOFF_TEXT, NO_TEXT_TEXT, TRANSLATIONS
-from kommo_bridge.integrations.store import Integration
 from kommo_bridge.jobs import Parts, answer, rules_of, sweep
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.queue.enqueue import JobQueue

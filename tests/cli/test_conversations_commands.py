@@ -11,7 +11,7 @@ from redis import Redis
 
 from kommo_bridge.app import create_app
 from kommo_bridge.conversations.keys import conversation_name
-from kommo_bridge.integrations.store import Integration
+from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.jobs import Parts, answer
 from kommo_bridge.settings import Settings
 from local.partners.ai import StandInAI, handoff_call, openai_error
