@@ -151,7 +151,7 @@ class ConversationState:
             keys.texts_key(self._entity),
             keys.open_key(self._entity),
             keys.pause_key(self._entity),
-            keys.no_text_key(self._entity),
+            keys.no_text_key(self._entity, self._person),
             keys.tagged_key(self._entity),
             keys.hour_key(self._entity),
             *period_keys(self._integration),
