@@ -33,19 +33,21 @@ from kommo_bridge.answers.conversation import (
     Outcome,
     Turn,
 )
-from kommo_bridge.answers.plan import plan, says_handoff
+from kommo_bridge.answers.plan import plan
 from kommo_bridge.answers.step import (
     Ask,
     Close,
     GiveUp,
     LetGo,
     LookUp,
+    Part,
     Say,
     Send,
     Step,
     Wait,
 )
 from kommo_bridge.answers.turns import MAX_QUESTIONS
+from kommo_bridge.answers.words import says_handoff
 
 QUIET = 2.0  # after it, a single text's reply leaves
 THIRD = 40.0  # no text joins any more
@@ -254,9 +256,9 @@ class TestPauseTag:
         replied = turn("a", outcome=YES)
 
         assert step(text("a"), turns=(replied,), looks_up_tag=True, at=QUIET) == LookUp()
-        assert step(
-            text("a"), turns=(replied,), looks_up_tag=True, tagged=False, at=QUIET
-        ) == Send("a", replied)
+        assert step(text("a"), turns=(replied,), looks_up_tag=True, tagged=False, at=QUIET) == Send(
+            "a", replied
+        )
 
     def test_only_when_something_can_be_sent(self) -> None:
         replied = turn("a", outcome=YES)
@@ -382,6 +384,50 @@ class TestSending:
 
         assert step(*left, turns=(replied,), at=9) == Close(replied)
         assert step(turns=(replied,)) == Close(replied)
+
+
+class TestParting:
+    """A Salesbot whose outcome stays unknown does not keep the others of its turn for ever."""
+
+    STUCK = turn("a", "b", outcome=YES, failed_at=T + 100)
+
+    def found(self, at: float, *, stuck: Turn = STUCK, **fields: Any) -> Step:
+        """What is done with `b`, whose outcome is unknown since T + 100, and `a`."""
+        unknown = text("b", 1, outcome=YES, unknown_since=T + 100, next_at=T + 130)
+        return step(text("a", **fields), unknown, turns=(stuck,), at=at)
+
+    def test_when_the_whole_deadline_has_passed(self) -> None:
+        assert waits(self.found(LAST - MOMENT)) == pytest.approx(11 + MOMENT)
+        assert self.found(LAST) == Part(self.STUCK, "b")
+
+    def test_and_when_it_has_held_the_next_turn_back(self) -> None:
+        stuck = replace(self.STUCK, failed_at=T + 110)
+
+        assert self.found(125 - MOMENT, stuck=stuck) == Wait(pytest.approx(MOMENT))
+        assert self.found(125, stuck=stuck) == Part(stuck, "b")
+
+    def test_not_before_its_first_call_has_come_back(self) -> None:
+        called = replace(self.STUCK, failed_at=None)
+
+        assert self.found(LAST, stuck=called) == Wait(11)
+
+    @pytest.mark.parametrize("ended", [NONE_LEFT, {"outcome": SKIP, "next_at": T + 999}])
+    def test_not_when_nobody_else_waits_for_a_word(self, ended: dict[str, Any]) -> None:
+        assert self.found(LAST, **ended) == Wait(11)
+
+    def test_not_when_every_outcome_is_known(self) -> None:
+        both = (text("a"), text("b", 1, next_at=T + 130))
+
+        assert step(*both, turns=(self.STUCK,), at=LAST) == Wait(11)
+
+    def test_it_goes_on_alone_and_the_others_with_the_fallback(self) -> None:
+        alone = turn("b", outcome=YES, failed_at=T + 100)
+        rest = turn("a", error="not known", final=True)
+        unknown = text("b", 1, outcome=YES, unknown_since=T + 100, next_at=T + 130)
+
+        assert step(text("a"), unknown, turns=(alone, rest), at=LAST) == Say(
+            rest, "fallback", "fail", error="not known"
+        )
 
 
 class TestGivingUp:
