@@ -1,59 +1,63 @@
 """The only HTTP to Kommo.
 
-The access token goes to the URL it is called with and nowhere else: redirects are not followed,
-and every call has a total deadline and a largest answer. Which answers are final is decided here
-and nowhere else.
+An access token goes to the account's own host and nowhere else: the host is checked here, and
+redirects are not followed. Every call holds a slot of its account's pace, and has a total deadline
+and a largest response. A 429 or 403 pauses the account here, so that no caller can forget it.
 """
 
 import time
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlsplit
 
 import requests
-from urllib3.exceptions import NewConnectionError
 
-from kommo_bridge.errors import KommoError
+from kommo_bridge.errors import KommoError, RefusedRequest
 from kommo_bridge.kommo.continuation import Continuation
+from kommo_bridge.kommo.pacing import Pacer
+from kommo_bridge.kommo.response import (
+    kind_of,
+    never_left,
+    object_of,
+    pause_after_429,
+    retry_after,
+    validation_codes,
+)
+from kommo_bridge.kommo.results import AccountAnswer, CallResult
+from kommo_bridge.kommo.return_url import check_base_url, check_return_url
+from kommo_bridge.kommo.slot import NotNow, Slot
 from kommo_bridge.outgoing.requests_session import limited_session
 from kommo_bridge.outgoing.total_limit import total_limit
 
 CONNECT_TIMEOUT_SECONDS = 4.0
 READ_TIMEOUT_SECONDS = 6.0
 TOTAL_SECONDS = 10.0
-# A question beside the way, which an answer must not wait for long.
+# A side lookup: it must not hold up the reply.
 LOOKUP_SECONDS = 3.0
-MAX_ANSWER_BYTES = 64 * 1024
-MAX_RETRY_AFTER_SECONDS = 3600
-MAX_CODES = 10
-
-
-@dataclass(frozen=True)
-class AccountAnswer:
-    """What an account says of itself.
-
-    Attributes:
-        account_id, subdomain: Its own words.
-        date: The header of its answer, which came at `received_at` (seconds since the epoch).
-        is_admin: Whether the token's user is an administrator; None when Kommo does not tell.
-    """
-
-    account_id: object
-    subdomain: object
-    date: str
-    received_at: float
-    is_admin: bool | None
+MAX_RESPONSE_BYTES = 64 * 1024
+# A lead brings all its fields, which may hold long texts.
+MAX_LEAD_BYTES = 2 * 1024 * 1024
+# A slot that was waited for: an account may have been paused meanwhile.
+FRESH_SECONDS = 0.05
 
 
 class KommoClient:
     """Calls Kommo; one warm connection pool for all threads.
 
     Args:
+        pacer: Keeps the pace of each account over all workers.
+        extra_hosts: `KOMMO_EXTRA_HOSTS`: where else a token may go.
         total_seconds: The longest that one call may take in all.
     """
 
-    def __init__(self, total_seconds: float = TOTAL_SECONDS) -> None:
+    def __init__(
+        self,
+        pacer: Pacer,
+        extra_hosts: frozenset[str] = frozenset(),
+        *,
+        total_seconds: float = TOTAL_SECONDS,
+    ) -> None:
+        self._pacer = pacer
+        self._extra_hosts = extra_hosts
         self._total_seconds = total_seconds
         self._session = limited_session()
 
@@ -61,94 +65,164 @@ class KommoClient:
         """Close all connections."""
         self._session.close()
 
+    def book(self, host: str, waiter: str = "") -> Slot | NotNow:
+        """Book the next continue call to an account; a wait of more than 2 s is not booked.
+
+        Args:
+            host: The account's own, such as `acme.kommo.com`.
+            waiter: Who asks, such as a job's id: told `NotNow`, it keeps its place in the line.
+        """
+        return self._pacer.book(host, self._total_seconds, waiter=waiter)
+
     def continue_salesbot(
-        self, return_url: str, continuation: Continuation, access_token: str
-    ) -> None:
-        """Wake the Salesbot that waits at `return_url`. Any 2xx means accepted, not delivered.
+        self, slot: Slot, return_url: str, continuation: Continuation, access_token: str
+    ) -> CallResult:
+        """Wake the Salesbot that waits at `return_url`.
 
         https://developers.kommo.com/reference/salesbot-widget-block-execution-confirmation
 
-        Raises:
-            KommoError: It was not accepted; `status` tells why, `arrived` whether Kommo may have
-                taken the call all the same.
-        """
-        answer = self._call("POST", return_url, access_token, json=continuation.body())
-        if answer.status_code // 100 != 2:  # noqa: PLR2004  any 2xx
-            raise _refusal(answer)
+        Args:
+            slot: From `book`, entered.
 
-    def account(self, base_url: str, access_token: str) -> AccountAnswer:
+        Raises:
+            KommoError: The return URL is not the account's own; nothing was sent.
+        """
+        try:
+            check_return_url(return_url, slot.host, self._extra_hosts)
+        except RefusedRequest:
+            raise KommoError("the return URL is not the account's own", permanent=True) from None
+        paused = self._pacer.paused_seconds(slot.host) if slot.waited > FRESH_SECONDS else 0.0
+        if paused:
+            return CallResult(None, retry_after_seconds=paused, error="the account is paused")
+        try:
+            response = self._send(slot, "POST", return_url, access_token, json=continuation.body())
+        except KommoError as error:
+            return CallResult(None, may_have_arrived=error.arrived, error=str(error))
+        return self._result(slot, response)
+
+    def account(
+        self, host: str, access_token: str, *, base_url: str | None = None
+    ) -> AccountAnswer:
         """Ask an account who it is: the token is alive when it answers.
 
         https://developers.kommo.com/reference/get-account , /reference/get-user
 
         Args:
-            base_url: The account's own host with its scheme, without a path.
+            host: The account's own.
             access_token: The account's own.
+            base_url: Where to ask instead of `https://{host}`: one of the extra hosts.
 
         Raises:
-            KommoError: It did not answer, or refused.
+            KommoError: It did not answer, or refused, or is paused (`retry_after_seconds`).
         """
-        answer = self._call("GET", f"{base_url}/api/v4/account", access_token)
+        response = self._get(host, "/api/v4/account", access_token, base_url)
         received_at = time.time()
-        body = _json(answer)
-        if answer.status_code != HTTPStatus.OK or not isinstance(body, dict):
-            raise _refusal(answer)
+        body = object_of(response)
         return AccountAnswer(
             account_id=body.get("id"),
             subdomain=body.get("subdomain"),
-            date=answer.headers.get("Date", ""),
+            date=response.headers.get("Date", ""),
             received_at=received_at,
-            is_admin=self._is_admin(base_url, access_token, body.get("current_user_id")),
+            is_admin=self._is_admin(host, access_token, base_url, body.get("current_user_id")),
         )
 
-    def lead_tags(self, return_url: str, lead_id: int, access_token: str) -> list[str]:
+    def lead_tags(
+        self, host: str, lead_id: int, access_token: str, *, base_url: str | None = None
+    ) -> list[str]:
         """The names of a lead's tags. https://developers.kommo.com/reference/get-lead
 
         Args:
-            return_url: Checked; its host is the account's own.
+            host, base_url: As in `account`.
 
         Raises:
-            KommoError: Kommo did not answer, or refused.
+            KommoError: Kommo did not answer, or refused, or the account is paused.
         """
-        place = urlsplit(return_url)
-        url = f"{place.scheme}://{place.netloc}/api/v4/leads/{lead_id}"
-        answer = self._call("GET", url, access_token, seconds=LOOKUP_SECONDS)
-        body = _json(answer)
-        if answer.status_code != HTTPStatus.OK or not isinstance(body, dict):
-            raise _refusal(answer)
-        embedded = body.get("_embedded")
+        path = f"/api/v4/leads/{lead_id}"
+        response = self._get(
+            host, path, access_token, base_url, seconds=LOOKUP_SECONDS, max_bytes=MAX_LEAD_BYTES
+        )
+        embedded = object_of(response).get("_embedded")
         tags = embedded.get("tags") if isinstance(embedded, dict) else None
         listed = tags if isinstance(tags, list) else []
         found = [tag.get("name") for tag in listed if isinstance(tag, dict)]
         return [name for name in found if isinstance(name, str)]
 
-    def _is_admin(self, base_url: str, access_token: str, user_id: object) -> bool | None:
+    def _is_admin(
+        self, host: str, access_token: str, base_url: str | None, user_id: object
+    ) -> bool | None:
         """Whether the token's user is an administrator; None when Kommo does not tell."""
         if not isinstance(user_id, int):
             return None
         try:
-            answer = self._call("GET", f"{base_url}/api/v4/users/{user_id}", access_token)
-        except KommoError:  # the account has answered: this one question is left open
-            return None
-        if answer.status_code == HTTPStatus.FORBIDDEN:
-            return False
-        body = _json(answer) if answer.status_code == HTTPStatus.OK else None
-        rights = body.get("rights") if isinstance(body, dict) else None
+            response = self._get(host, f"/api/v4/users/{user_id}", access_token, base_url)
+            rights = object_of(response).get("rights")
+        except KommoError as error:  # the account has answered: this one question is left open
+            return False if error.status == HTTPStatus.FORBIDDEN else None
         told = rights.get("is_admin") if isinstance(rights, dict) else None
         return told if isinstance(told, bool) else None
 
-    def _call(
+    def _get(
+        self, host: str, path: str, access_token: str, base_url: str | None, **limits: Any
+    ) -> requests.Response:
+        """One lookup in a slot of its own. Only continue calls tell of a block, see `blocks`: a
+        lookup may need a right that they do not need."""
+        base_url = check_base_url(base_url or f"https://{host}", host, self._extra_hosts)
+        seconds = limits.get("seconds", self._total_seconds)
+        booked = self._pacer.book(host, seconds, may_probe=False)
+        if isinstance(booked, NotNow):
+            raise KommoError(
+                "the account is paused or busy", permanent=False, retry_after_seconds=booked.seconds
+            )
+        with booked as slot:
+            response = self._send(slot, "GET", base_url + path, access_token, **limits)
+            if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
+                self._pacer.limited(host, pause_after_429(response))
+        return response
+
+    def _result(self, slot: Slot, response: requests.Response) -> CallResult:
+        """What a response to a continue call says, and what follows for the pace of all."""
+        status = response.status_code
+        wait, blocked = retry_after(response), False
+        if status == HTTPStatus.FORBIDDEN:
+            verdict = self._pacer.forbidden(slot)
+            wait, blocked = verdict.pause_seconds, verdict.may_be_block
+        else:
+            self._pacer.answered(slot)
+        if status == HTTPStatus.TOO_MANY_REQUESTS:
+            wait = pause_after_429(response)
+            self._pacer.limited(slot.host, wait)
+        accepted = status // 100 == 2  # noqa: PLR2004
+        return CallResult(
+            status,
+            may_have_arrived=status >= HTTPStatus.INTERNAL_SERVER_ERROR,
+            codes=() if accepted else validation_codes(response),
+            retry_after_seconds=None if accepted else wait,
+            blocked=blocked,
+            error="" if accepted else f"Kommo answered {status}",
+        )
+
+    def _send(
         self,
+        slot: Slot,
         method: str,
         url: str,
         access_token: str,
         *,
         seconds: float | None = None,
+        max_bytes: int = MAX_RESPONSE_BYTES,
         **body: Any,
     ) -> requests.Response:
-        """One call within its total deadline and size."""
+        """One call within its slot, its total deadline and its size.
+
+        Raises:
+            KommoError: There was no response, or one that is too large.
+        """
+        left = slot.use() - time.monotonic()
+        if left <= 0:
+            slot.spare()
+            raise KommoError("its slot has run out", permanent=False)
         try:
-            with total_limit(seconds or self._total_seconds, MAX_ANSWER_BYTES):
+            with total_limit(min(seconds or self._total_seconds, left), max_bytes):
                 return self._session.request(
                     method,
                     url,
@@ -158,71 +232,9 @@ class KommoClient:
                     **body,
                 )
         except (requests.RequestException, OSError) as error:
+            arrived = not never_left(error)
+            if arrived:
+                slot.doubt()
             raise KommoError(
-                f"no answer from Kommo ({_kind(error)})",
-                permanent=False,
-                arrived=not _never_left(error),
+                f"no answer from Kommo ({kind_of(error)})", permanent=False, arrived=arrived
             ) from None  # the library's error text may hold the URL's query
-
-
-def _refusal(answer: requests.Response) -> KommoError:
-    """What an answer other than 2xx means."""
-    status = answer.status_code
-    transient = status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
-    return KommoError(
-        f"Kommo answered {status}",
-        permanent=not transient,
-        status=status,
-        arrived=status >= HTTPStatus.INTERNAL_SERVER_ERROR,
-        codes=_validation_codes(answer),
-        retry_after_seconds=_retry_after(answer),
-    )
-
-
-def _retry_after(answer: requests.Response) -> float | None:
-    """Seconds of the header, or of `retry_after` in the body as one source has seen it."""
-    value: Any = answer.headers.get("Retry-After")
-    if value is None:
-        body = _json(answer)
-        value = body.get("retry_after") if isinstance(body, dict) else None
-    try:
-        seconds = float(value)
-    except (TypeError, ValueError):
-        return None
-    return min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS) if seconds == seconds else None  # noqa: PLR0124
-
-
-def _validation_codes(answer: requests.Response) -> tuple[str, ...]:
-    """`TooLong`, `TooFew` and the like out of `validation-errors`."""
-    body = _json(answer)
-    groups = body.get("validation-errors") if isinstance(body, dict) else None
-    codes: list[str] = []
-    for group in groups if isinstance(groups, list) else []:
-        errors = group.get("errors") if isinstance(group, dict) else None
-        for error in errors if isinstance(errors, list) else []:
-            if isinstance(error, dict) and isinstance(error.get("code"), str):
-                codes.append(error["code"][:40])
-    return tuple(codes[:MAX_CODES])
-
-
-def _json(answer: requests.Response) -> Any:
-    try:
-        return answer.json()
-    except (ValueError, RecursionError):
-        return None
-
-
-def _kind(error: Exception) -> str:
-    """The innermost cause's class name: the texts may hold hosts and URLs."""
-    cause: BaseException = error
-    while cause.__cause__ or cause.__context__:
-        cause = cause.__cause__ or cause.__context__ or cause
-    return type(cause).__name__
-
-
-def _never_left(error: Exception) -> bool:
-    """True only when no connection was made, so that Kommo cannot have taken the call."""
-    if isinstance(error, requests.exceptions.ConnectTimeout | requests.exceptions.SSLError):
-        return True
-    reason = getattr(error.args[0] if error.args else None, "reason", None)
-    return isinstance(reason, NewConnectionError)

@@ -1,100 +1,179 @@
 """Never faster than Kommo allows, per account, over all workers and machines.
 
 https://developers.kommo.com/docs/limitations: 7 requests per second, 429 above, and 403 on
-everything for an address that goes on. Each call books a slot in Redis, which keeps the last
-booked slots of an account: no window of a second ever holds more than six. Redis' own clock
+everything for an address that goes on. An account has seven slots. A call holds one from before it
+leaves until a second after it has **ended**, so two calls with the same slot arrive more than a
+second apart, however late either of them leaves, and no second sees more than seven arrive. The
+slot of a caller that died is free again when its call cannot be under way any more. Redis' clock
 serves all machines.
 """
 
+import logging
+import time
+from typing import Any
+
 from redis import Redis
+from redis.exceptions import RedisError
 
+from kommo_bridge.kommo.blocks import MEMORY_SECONDS, Forbidden, Verdict, judge
+from kommo_bridge.kommo.pacing_scripts import BOOK, PAUSE, RELEASE
+from kommo_bridge.kommo.slot import WINDOW_SECONDS, NotNow, Slot
 from kommo_bridge.redis_client import PREFIX
+from kommo_bridge.telemetry.logs import log_event
 
-CALLS_PER_SECOND = 6
-# A little over a second: the network may bring calls closer together than they left.
-WINDOW_SECONDS = 1.05
+SLOTS = 7
 MAX_BOOKED_WAIT_SECONDS = 2.0
-# How long after a 429 a 403 is read as Kommo's block rather than as a missing right.
-BLOCK_MEMORY_SECONDS = 3600
+# How late a call may leave after its slot's time and still have its whole time.
+LATENESS_SECONDS = 2.0
+# Who was told to come back is waited for so long beyond that time.
+COME_BACK_SECONDS = 5.0
+# Callers told to come back are spread like this, and never farther than this.
+SPREAD_SECONDS = 0.12
+FARTHEST_SECONDS = 60.0
+BLOCK_FORGOTTEN_SECONDS = 3600.0
 
-# KEYS: booked slots, pause of the account, pause of all.
-# ARGV: calls per window, the window in ms, the longest wait in ms.
-# Returns the wait in ms; a wait longer than allowed is told, not booked.
-RESERVE = """
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local newest = tonumber(redis.call('LINDEX', KEYS[1], 0) or 0)
-local oldest = tonumber(redis.call('LINDEX', KEYS[1], ARGV[1] - 1) or -ARGV[2])
-local slot = math.max(now, newest, oldest + ARGV[2])
-for i = 2, 3 do
-  local pause = redis.call('PTTL', KEYS[i])
-  if pause > 0 then slot = math.max(slot, now + pause) end
-end
-local wait = slot - now
-if wait <= tonumber(ARGV[3]) then
-  redis.call('LPUSH', KEYS[1], string.format('%.0f', slot))
-  redis.call('LTRIM', KEYS[1], 0, ARGV[1] - 1)
-  redis.call('PEXPIRE', KEYS[1], wait + ARGV[2] + 1000)
-end
-return wait
-"""
-
-# KEYS: a pause. ARGV: why, ms. Calls that were under way together bring answers that differ.
-PAUSE = """
-if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then
-  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-end
-"""
+logger = logging.getLogger(__name__)
 
 
 class Pacer:
-    """Books Kommo calls per account host."""
+    """Books calls per account host, and keeps the pauses that Kommo's answers ask for.
+
+    Args:
+        redis: Where slots and pauses of all workers are kept.
+    """
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._reserve = redis.register_script(RESERVE)
+        self._book = redis.register_script(BOOK)
+        self._release = redis.register_script(RELEASE)
         self._prolong = redis.register_script(PAUSE)
 
-    def reserve(self, host: str) -> tuple[float, bool]:
+    def book(
+        self, host: str, call_seconds: float, *, waiter: str = "", may_probe: bool = True
+    ) -> Slot | NotNow:
         """Book the next free call to an account.
 
-        Returns:
-            The seconds to wait for it, and whether it is booked: a wait of more than
-            `MAX_BOOKED_WAIT_SECONDS` is not, so that no thread sleeps for long; ask again then.
+        Args:
+            host: The account's own.
+            call_seconds: The longest that the call may take.
+            waiter: Who asks. One that is told `NotNow` and comes back in time goes before others.
+            may_probe: Whether this call may be the one that tries if a block has ended.
         """
-        milliseconds = int(
-            self._reserve(
-                keys=[self._slots(host), self._pause(host), self._pause("*")],
-                args=[
-                    CALLS_PER_SECOND,
-                    int(WINDOW_SECONDS * 1000),
-                    int(MAX_BOOKED_WAIT_SECONDS * 1000),
-                ],
-            )
+        hold = call_seconds + LATENESS_SECONDS + WINDOW_SECONDS
+        slot = Slot(host, hold, self.release)
+        booked, wait, probe = self._book(
+            keys=[
+                *(_key(host, "lanes"), _key(host, "line"), _key(host, "pause")),
+                *(_key("*", "pause"), _key("*", "block"), _key("*", "probe")),
+            ],
+            args=[
+                *(slot.name, waiter, SLOTS, _ms(hold), _ms(MAX_BOOKED_WAIT_SECONDS)),
+                *(_ms(COME_BACK_SECONDS), _ms(SPREAD_SECONDS), _ms(FARTHEST_SECONDS)),
+                int(may_probe),
+            ],
         )
-        return milliseconds / 1000, milliseconds <= MAX_BOOKED_WAIT_SECONDS * 1000
+        if not booked:
+            return NotNow(wait / 1000)
+        return slot.booked(wait / 1000, probe=bool(probe))
+
+    def release(self, slot: Slot, rest_seconds: float | None) -> None:
+        """The slot's call has ended and it rests so long; None: it was not used.
+
+        Never raises: the call is made, and the slot comes free by itself.
+        """
+        rest = -1 if rest_seconds is None else _ms(rest_seconds)
+        try:
+            self._release(
+                keys=[_key(slot.host, "lanes"), _key("*", "probe")],
+                args=[slot.name, rest, _ms(slot.hold_seconds)],
+            )
+        except RedisError as error:
+            _not_noted(error)
+
+    def paused_seconds(self, host: str) -> float:
+        """How long this account is not called, 0 when it may be."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for key in (_key(host, "pause"), _key("*", "pause")):
+            pipeline.pttl(key)
+        return float(max(0, *pipeline.execute())) / 1000
 
     def pause(self, host: str, seconds: float) -> None:
-        """After a 429: nobody calls this account for that long, or longer if so it is already."""
-        self._redis.set(self._limited(host), "1", ex=BLOCK_MEMORY_SECONDS)
-        self._prolong(keys=[self._pause(host)], args=["429", max(1, int(seconds * 1000))])
+        """Nobody calls this account for that long, or longer if so it is already."""
+        self._prolong(keys=[_key(host, "pause")], args=["429", max(1, _ms(seconds))])
 
-    def pause_all(self, seconds: float) -> None:
-        """After Kommo blocked our address: nobody calls any account for that long."""
-        self._prolong(keys=[self._pause("*")], args=["403", max(1, int(seconds * 1000))])
+    def limited(self, host: str, seconds: float) -> None:
+        """An account has answered 429: it is paused, and a 403 of anybody may now be a block."""
+        try:
+            self._redis.set(_key("*", "limited"), str(time.time()), px=_ms(MEMORY_SECONDS))
+            self.pause(host, seconds)
+        except RedisError as error:
+            _not_noted(error)
 
-    def was_limited(self, host: str) -> bool:
-        """Whether this account answered 429 within the last hour."""
-        return bool(self._redis.exists(self._limited(host)))
+    def forbidden(self, slot: Slot) -> Verdict:
+        """An account has answered 403: what that means is decided, noted and returned."""
+        try:
+            verdict = judge(self._seen(slot), time.time())
+            self._note(slot, verdict)
+        except RedisError as error:
+            _not_noted(error)
+            return Verdict(may_be_block=True, pause_seconds=0.0)
+        return verdict
 
-    @staticmethod
-    def _slots(host: str) -> str:
-        return f"{PREFIX}pacing:{host}:slots"
+    def answered(self, slot: Slot) -> None:
+        """An account has answered other than 403: if this was the probe, the block has ended."""
+        if not slot.probe:
+            return
+        try:
+            self._redis.delete(_key("*", "block"), _key("*", "forbidden"))
+        except RedisError as error:
+            _not_noted(error)
+        else:
+            log_event(logger, "Kommo answers again, the block has ended", host=slot.host)
 
-    @staticmethod
-    def _pause(host: str) -> str:
-        return f"{PREFIX}pacing:{host}:pause"
+    def _seen(self, slot: Slot) -> Forbidden:
+        """The mark comes first: of two accounts refused at once the later one sees the other."""
+        key = _key("*", "forbidden")
+        pipeline = self._redis.pipeline()
+        pipeline.zadd(key, {slot.host: time.time()})
+        pipeline.zrange(key, 0, -1, withscores=True)
+        pipeline.get(_key("*", "limited"))
+        pipeline.exists(_key("*", "block"))
+        pipeline.pexpire(key, _ms(MEMORY_SECONDS))
+        _, marks, limited_at, blocked, _ = pipeline.execute()
+        return Forbidden(
+            host=slot.host,
+            limited_at=float(limited_at) if limited_at else None,
+            forbidden_at={host.decode(): at for host, at in marks},
+            blocked=bool(blocked),
+            probe=slot.probe,
+        )
 
-    @staticmethod
-    def _limited(host: str) -> str:
-        return f"{PREFIX}pacing:{host}:limited"
+    def _note(self, slot: Slot, verdict: Verdict) -> None:
+        self.pause(slot.host, verdict.pause_seconds)
+        if verdict.pause_all_seconds:
+            self._redis.set(_key("*", "block"), "403", px=_ms(BLOCK_FORGOTTEN_SECONDS))
+            args: list[Any] = ["403", _ms(verdict.pause_all_seconds)]
+            self._prolong(keys=[_key("*", "pause")], args=args)
+            log_event(
+                logger,
+                "Kommo blocks our address: all accounts are paused",
+                level=logging.ERROR,
+                seconds=verdict.pause_all_seconds,
+            )
+
+
+def _key(host: str, what: str) -> str:
+    return f"{PREFIX}pacing:{host}:{what}"
+
+
+def _ms(seconds: float) -> int:
+    return int(seconds * 1000)
+
+
+def _not_noted(error: RedisError) -> None:
+    log_event(
+        logger,
+        "what became of a call to Kommo cannot be noted in Redis",
+        level=logging.WARNING,
+        error=type(error).__name__,
+    )

@@ -2,7 +2,7 @@
 
 import re
 
-from kommo_bridge.errors import InvalidRequest, InvalidReturnUrl
+from kommo_bridge.errors import InvalidRequest, InvalidReturnUrl, KommoError
 from kommo_bridge.settings import is_loopback
 
 MAX_RETURN_URL_CHARACTERS = 2048
@@ -32,12 +32,25 @@ def check_return_url(url: object, host: str, extra_hosts: frozenset[str]) -> str
     if len(url) > MAX_RETURN_URL_CHARACTERS:
         raise InvalidRequest("The field return_url is too long.")
     match = RETURN_URL.fullmatch(url)
-    if match and match["scheme"] == "https" and match["host"] == host:
-        return url
-    if match and match["host"] in extra_hosts and _may_be_plain(match):
+    if match and _may_be_called(match["scheme"], match["host"], host, extra_hosts):
         return url
     raise InvalidReturnUrl("The return URL is not a continue URL of the account that sent it.")
 
 
-def _may_be_plain(match: re.Match[str]) -> bool:
-    return match["scheme"] == "https" or is_loopback(match["host"].rpartition(":")[0])
+def check_base_url(url: str, host: str, extra_hosts: frozenset[str]) -> str:
+    """Return a base URL, scheme and host alone, if the access token may go there.
+
+    Raises:
+        KommoError: It leads anywhere else.
+    """
+    scheme, _, place = url.partition("://")
+    if _may_be_called(scheme, place, host, extra_hosts):
+        return url
+    raise KommoError("the address is not the account's own", permanent=True)
+
+
+def _may_be_called(scheme: str, place: str, host: str, extra_hosts: frozenset[str]) -> bool:
+    if place == host:
+        return scheme == "https"
+    plain = scheme == "http" and is_loopback(place.rpartition(":")[0])
+    return place in extra_hosts and (plain or scheme == "https")
