@@ -1,0 +1,233 @@
+"""Conversations in memory: what `answers.state` and its script keep in Redis."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from kommo_bridge.conversations.keys import conversation_name
+
+from .heart import Heart
+from .world import World
+
+
+@dataclass
+class Record:
+    """What is kept of one request."""
+
+    request: Any
+    message: Any
+    person: str
+    ended: str = ""
+    error: str = ""
+    looked_at: int = 0
+
+
+@dataclass
+class Entity:
+    """What is kept of one lead: all its persons."""
+
+    texts: dict[str, Any] = field(default_factory=dict)
+    turns: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    paused_until: float = 0.0
+    no_text_until: float = 0.0
+    replies: int = 0
+
+
+class Store:
+    """Everything that Redis holds."""
+
+    def __init__(self, heart: Heart, world: World) -> None:
+        self.heart = heart
+        self.world = world
+        self.records: dict[str, Record] = {}
+        self.entities: dict[str, Entity] = {}
+        self.locks: dict[tuple[str, str], tuple[str, float]] = {}
+        self.due: dict[str, float] = {}
+        self.runs = 0
+        self.on_due: Callable[[float], None] = lambda when: None
+        self.on_pause: Callable[[str, float], None] = lambda name, until: None
+
+    def entity(self, name: str) -> Entity:
+        """The entity of that name, new if it is not known."""
+        found = self.entities.get(name)
+        if found is None:
+            found = self.entities[name] = Entity()
+        return found
+
+    def accept(self, request: Any, look_in: float) -> None:
+        """What the web keeps of a request when it queues it."""
+        self.record_of(request)
+        self.set_due(request.job_id, self.world.now + look_in)
+
+    def record_of(self, request: Any) -> Record:
+        """The record and text of a request, made if missing."""
+        found = self.records.get(request.job_id)
+        if found is None:
+            message = self.heart.conversation.Message(
+                job_id=request.job_id,
+                at=self.world.now,
+                text=request.message if request.has_text else "",
+                own=request.delivery == "json",
+            )
+            found = self.records[request.job_id] = Record(request, message, request.person)
+        if not found.ended:
+            texts = self.entity(conversation_name(request)).texts
+            texts.setdefault(request.job_id, found)
+        return found
+
+    def set_due(self, job_id: str, when: float) -> None:
+        """By when the sweep looks after it."""
+        self.due[job_id] = when
+        self.on_due(when)
+
+    def pause(self, name: str, until: float) -> None:
+        """A human takes over."""
+        self.entity(name).paused_until = until
+        self.on_pause(name, until)
+
+    def of(self, request: Any, integration: Any, rules: Any) -> "State":
+        """As `ConversationStates.of`."""
+        self.runs += 1
+        return State(self, request, integration, rules, f"{request.job_id}:{self.runs}")
+
+
+class State:
+    """As `ConversationState`: one conversation, as one run of a job sees it."""
+
+    def __init__(
+        self, store: Store, request: Any, integration: Any, rules: Any, token: str
+    ) -> None:
+        self._store = store
+        self._world = store.world
+        self._heart = store.heart
+        self._request = request
+        self._integration = integration
+        self._rules = rules
+        self._token = token
+        self._name = conversation_name(request)
+        self._key = (self._name, request.person)
+        self._hold: float = store.heart.retries.HOLD
+        self._view: Any = None
+
+    def look(self) -> Any:
+        first = self._view is None
+        return self._world.redis(lambda: self._run(None, self._hold, first=first))
+
+    def keep(self, changes: Any) -> Any:
+        return self._world.redis(lambda: self._run(changes, changes.hold, first=False))
+
+    def release(self) -> None:
+        self._world.redis(self._released)
+
+    def _released(self) -> None:
+        if self._store.locks.get(self._key, ("",))[0] == self._token:
+            del self._store.locks[self._key]
+
+    def _run(self, changes: Any, hold: float, *, first: bool) -> Any:
+        """The script."""
+        store, now, entity = self._store, self._world.now, self._store.entity(self._name)
+        mine = self._take(hold, now, first=first)
+        if first:
+            record = store.record_of(self._request)
+            if mine:
+                record.looked_at += 1
+        kept = mine and not (changes and changes.unless_paused and entity.paused_until > now)
+        if kept and changes is not None:
+            self._keep(changes, entity)
+        self._view = self._read(entity, now, mine=mine, kept=kept)
+        return self._view
+
+    def _take(self, hold: float, now: float, *, first: bool) -> bool:
+        held, until = self._store.locks.get(self._key, ("", 0.0))
+        own_former = first and held.startswith(f"{self._request.job_id}:")
+        if until <= now or held == self._token or own_former:
+            self._store.locks[self._key] = (self._token, now + hold)
+            return True
+        return False
+
+    def _keep(self, changes: Any, entity: Entity) -> None:
+        view, store, now = self._view, self._store, self._world.now
+        turns = view.conversation.turns if changes.turns is None else changes.turns
+        for message in changes.messages:
+            self._keep_message(message, view.now)
+        if changes.turns is not None:
+            entity.turns[self._request.person] = turns
+        if changes.error:
+            for one in changes.messages:
+                if not one.waits:
+                    store.records[one.job_id].error = changes.error
+        taken = {one for turn in turns for one in turn.job_ids}
+        known = view.conversation.by_id | {one.job_id: one for one in changes.messages}
+        for one in known.values():
+            if not one.waits and one.job_id not in taken:
+                entity.texts.pop(one.job_id, None)
+        for job_id in view.stale:
+            entity.texts.pop(job_id, None)
+        if changes.pause_hours:
+            store.pause(self._name, now + changes.pause_hours * 3600)
+        if changes.no_text_said:
+            entity.no_text_until = now + self._heart.state.NO_TEXT_SAID_SECONDS
+
+    def _keep_message(self, message: Any, now: float) -> None:
+        store = self._store
+        record = store.records[message.job_id]
+        outcome = None if message.state == "continued" else message.outcome
+        record.message = replace(message, outcome=outcome)
+        record.ended = "" if message.state == "open" else message.state
+        if not message.waits:
+            store.due.pop(message.job_id, None)
+        elif message.job_id in store.due:
+            margin = self._heart.retries.SWEEP_MARGIN
+            store.set_due(message.job_id, max(now, message.next_at) + margin)
+
+    def _read(self, entity: Entity, now: float, *, mine: bool, kept: bool) -> Any:
+        turns = entity.turns.get(self._request.person, ())
+        taken = {one for turn in turns for one in turn.job_ids}
+        messages, stale = [], []
+        for job_id, record in entity.texts.items():
+            if record.person != self._request.person:
+                continue
+            if record.ended and job_id not in taken:
+                stale.append(job_id)
+            else:
+                messages.append(record.message)
+        messages.sort(key=lambda one: one.at)
+        own = self._store.records[self._request.job_id]
+        cap = self._integration.replies_per_hour
+        conversation = self._heart.conversation.Conversation(
+            rules=self._rules,
+            messages=tuple(messages),
+            turns=turns,
+            paused=entity.paused_until > now,
+            no_text_said=entity.no_text_until > now,
+            cap="replies_per_hour" if 0 < cap <= entity.replies else "",
+        )
+        return _View(
+            conversation=conversation,
+            now=now,
+            mine=mine,
+            kept=kept,
+            ended=own.ended,
+            error=own.error,
+            looked_at=own.looked_at,
+            stale=tuple(stale),
+            records=self._store.records,
+        )
+
+
+@dataclass(frozen=True)
+class _View:
+    """As `View`."""
+
+    conversation: Any
+    now: float
+    mine: bool
+    kept: bool
+    ended: str
+    error: str
+    looked_at: int
+    stale: tuple[str, ...]
+    records: dict[str, Record] = field(repr=False)
+
+    def request_of(self, job_id: str) -> Any:
+        return self.records[job_id].request
