@@ -108,7 +108,8 @@ class Invariants:
         if not record.ended:
             raise Broken("T1", f"{name} is still open")
         if record.ended == "continued":
-            unknown = any(one.response is None or one.response >= 500 for one in self._calls(job_id))
+            unknown = record.noted > sum(one.heard for one in self._calls(job_id))
+            unknown = unknown or bool(bot.message.left)
             if not bot.taken and not unknown:
                 raise Broken("T1", f"{name} counts as continued, and was not")
             return

@@ -1,13 +1,18 @@
 """Conversations in memory: what `answers.state` and its script keep in Redis."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kommo_bridge.conversations.keys import conversation_name
 
+from greenlet import getcurrent
+
 from .heart import Heart
 from .world import World
+
+MENDED = bool(os.environ.get("MENDED"))
 
 
 @dataclass
@@ -20,6 +25,7 @@ class Record:
     ended: str = ""
     error: str = ""
     looked_at: int = 0
+    noted: int = 0
 
 
 @dataclass
@@ -126,7 +132,7 @@ class State:
     def _run(self, changes: Any, hold: float, *, first: bool) -> Any:
         """The script."""
         store, now, entity = self._store, self._world.now, self._store.entity(self._name)
-        mine = self._take(hold, now, first=first)
+        mine = self._take(hold, now, first=first, keeps=changes is not None)
         if first:
             record = store.record_of(self._request)
             if mine:
@@ -137,9 +143,16 @@ class State:
         self._view = self._read(entity, now, mine=mine, kept=kept)
         return self._view
 
-    def _take(self, hold: float, now: float, *, first: bool) -> bool:
+    def _take(self, hold: float, now: float, *, first: bool, keeps: bool) -> bool:
         held, until = self._store.locks.get(self._key, ("", 0.0))
         own_former = first and held.startswith(f"{self._request.job_id}:")
+        if MENDED:
+            if keeps:
+                if held == self._token:
+                    self._store.locks[self._key] = (self._token, now + hold)
+                    return True
+                return False
+            own_former = own_former and not getattr(getcurrent(), "sweep", False)
         if until <= now or held == self._token or own_former:
             self._store.locks[self._key] = (self._token, now + hold)
             return True
@@ -171,6 +184,8 @@ class State:
     def _keep_message(self, message: Any, now: float) -> None:
         store = self._store
         record = store.records[message.job_id]
+        if message.unknown_since and message.called_at != record.message.called_at:
+            record.noted += 1
         outcome = None if message.state == "continued" else message.outcome
         record.message = replace(message, outcome=outcome)
         record.ended = "" if message.state == "open" else message.state

@@ -175,4 +175,5 @@ class Office:
             worker.sweeps.discard(actor)
 
         actor = self.world.start(worker, run)
+        actor.sweep = True
         worker.sweeps.add(actor)

@@ -30,6 +30,7 @@ class Actor(greenlet):
 
     worker: Any = None
     dead = False
+    sweep = False
 
 
 class World:
