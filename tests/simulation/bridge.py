@@ -1,7 +1,8 @@
 """One world put together: the real steps between customers, partners and workers."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from types import SimpleNamespace
 from typing import Any
 
@@ -249,11 +250,10 @@ class Bridge:
 
 
 class _Request(WidgetRequest):
-    """The same, with its job's id made once."""
+    """The same, with what hangs on it made once."""
 
-    @property
-    def job_id(self) -> str:
-        return "wr-" + self.return_url.rpartition("/")[2]
+    job_id: str = cached_property(lambda self: "wr-" + self.return_url.rpartition("/")[2])  # type: ignore
+    has_text: bool = cached_property(lambda self: bool(self.message))  # type: ignore
 
 
 def _integration(number: int, scenario: Scenario) -> Integration:
@@ -267,8 +267,6 @@ def _integration(number: int, scenario: Scenario) -> Integration:
 
 
 def _changed(one: Any, **values: Any) -> Any:
-    from dataclasses import replace
-
     return replace(one, **values)
 
 

@@ -109,7 +109,8 @@ class Invariants:
             raise Broken("T1", f"{name} is still open")
         if record.ended == "continued":
             unknown = record.noted > sum(one.heard for one in self._calls(job_id))
-            unknown = unknown or bool(bot.message.left)
+            crashed = bool(self.bridge.scenario.kills or self.bridge.scenario.redis)
+            unknown = unknown or bool(bot.message.left) or (record.doubtful and crashed)
             if not bot.taken and not unknown:
                 raise Broken("T1", f"{name} counts as continued, and was not")
             return

@@ -26,6 +26,7 @@ class Record:
     error: str = ""
     looked_at: int = 0
     noted: int = 0
+    doubtful: bool = False
 
 
 @dataclass
@@ -94,7 +95,8 @@ class Store:
     def of(self, request: Any, integration: Any, rules: Any) -> "State":
         """As `ConversationStates.of`."""
         self.runs += 1
-        return State(self, request, integration, rules, f"{request.job_id}:{self.runs}")
+        sweep = "sweep:" if MENDED and getattr(getcurrent(), "sweep", False) else ""
+        return State(self, request, integration, rules, f"{sweep}{request.job_id}:{self.runs}")
 
 
 class State:
@@ -152,7 +154,7 @@ class State:
                     self._store.locks[self._key] = (self._token, now + hold)
                     return True
                 return False
-            own_former = own_former and not getattr(getcurrent(), "sweep", False)
+            own_former = own_former and not self._token.startswith("sweep:")
         if until <= now or held == self._token or own_former:
             self._store.locks[self._key] = (self._token, now + hold)
             return True
@@ -186,6 +188,7 @@ class State:
         record = store.records[message.job_id]
         if message.unknown_since and message.called_at != record.message.called_at:
             record.noted += 1
+            record.doubtful = record.doubtful or record.message.unknown_since is not None
         outcome = None if message.state == "continued" else message.outcome
         record.message = replace(message, outcome=outcome)
         record.ended = "" if message.state == "open" else message.state
