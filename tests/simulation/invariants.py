@@ -142,9 +142,17 @@ class Invariants:
         words = self._words(record)
         if any(one.arrived > at and not one.reply.startswith("r") for one in words):
             return
-        if self._with_a_human(record, at, bot.taken[0]):
+        if self._with_a_human(record, at, bot.taken[0]) or self._believed(record):
             return
         raise Broken("T2", f"{name} was let go, and its customer was told nothing about it")
+
+    def _believed(self, record: Any) -> bool:
+        """A 404 after an unknown outcome was read as success, and was none: nobody can know."""
+        return any(
+            one.ended == "continued" and not self.bridge.bots[job_id].taken
+            for job_id, one in self.bridge.store.records.items()
+            if one.person == record.person
+        )
 
     def _words(self, record: Any) -> list[Any]:
         """What this person was told."""
