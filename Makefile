@@ -2,11 +2,20 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+LOWEST := .venv-lowest
+UV := $(BIN)/uv
 MINUTES ?= 10
+# The browser tests run where Chromium is installed, and in CI.
+BROWSER := $(if $(CI),yes,$(shell command -v chromedriver 2>/dev/null))
+# The floor of branch coverage (pyproject.toml) is for the whole suite, not for a part of it.
+COVERAGE := $(if $(ARGS),,--cov --cov-report=)
 
-.PHONY: demo test run check bench soak upgrade fuzz recovery logos clean
+.PHONY: help demo test run check lock lowest bench soak upgrade fuzz recovery fields logos hooks clean
 
-$(VENV)/installed: requirements.txt requirements-dev.txt
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(VENV)/installed: requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit("kommo_bridge needs Python 3.11 or newer.") if sys.version_info < (3, 11) else None'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing the requirements into $(VENV) (a minute the first time)"
@@ -16,13 +25,11 @@ $(VENV)/installed: requirements.txt requirements-dev.txt
 demo: $(VENV)/installed  ## a customer's conversation, played through the real way
 	@$(BIN)/python -m local.demo
 
-test: $(VENV)/installed  ## all tests; those in a browser only where Chromium is installed, or in CI
-	@if command -v chromedriver >/dev/null || [ -n "$$CI" ]; then \
-	  $(BIN)/python -m pytest -n 4 --dist worksteal $(ARGS); \
-	else \
-	  echo "No Chromium with chromedriver here: the browser tests are left out (.ci/install-browser brings one)."; \
-	  $(BIN)/python -m pytest -n 4 --dist worksteal --ignore=tests/widget/test_widget_in_browser.py --ignore=tests/web/test_dashboard_in_browser.py $(ARGS); \
-	fi
+test: $(VENV)/installed  ## all tests and the branch coverage; ARGS="tests/kommo -k token" runs a part
+ifeq ($(BROWSER),)
+	@echo "No Chromium with chromedriver here: the browser tests are left out (.ci/install-browser brings one)."
+endif
+	@$(BIN)/python -m pytest -n 4 --dist worksteal $(COVERAGE) $(if $(BROWSER),,-m "not browser") $(ARGS)
 
 run: $(VENV)/installed  ## web and worker of the Procfile, for real use
 	@$(BIN)/python -m local.run
@@ -31,6 +38,26 @@ check: $(VENV)/installed  ## what CI checks beside the tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+lock: $(UV)  ## renew requirements.txt and requirements-dev.txt from their .in files
+	$(UV) pip compile $(LOCK) requirements.in --output-file requirements.txt
+	$(UV) pip compile $(LOCK) --constraint requirements.txt requirements-dev.in --output-file requirements-dev.txt
+
+# For every platform and for Python 3.11 and newer. pip is there already where it installs these.
+LOCK := --quiet --universal --python-version 3.11 --upgrade --generate-hashes --no-emit-index-url \
+	--no-emit-package pip --custom-compile-command "make lock"
+
+lowest: $(UV)  ## the tests with the lowest versions that requirements.in allows
+	$(UV) venv --quiet --clear --python $(BIN)/python $(LOWEST)
+	$(UV) pip install --quiet --python $(LOWEST) --resolution lowest-direct -r requirements-dev.in
+	$(LOWEST)/bin/python -m pytest -n 4 --dist worksteal $(if $(BROWSER),,-m "not browser") $(ARGS)
+
+$(UV): | $(VENV)/installed
+	@$(BIN)/pip install --quiet --disable-pip-version-check "uv>=0.9,<1"
+
+hooks: $(VENV)/installed  ## let git run ruff and mypy before each commit
+	@$(BIN)/pip install --quiet --disable-pip-version-check "pre-commit>=4,<5"
+	@$(BIN)/pre-commit install
 
 bench: $(VENV)/installed  ## all benchmarks, about seven minutes: a table and instance/bench.json
 	$(BIN)/python bench/run.py
@@ -47,8 +74,11 @@ upgrade: $(VENV)/installed  ## every process restarted under load; 0 lost and 0 
 fuzz: $(VENV)/installed  ## the property tests with many examples
 	FUZZ_EXAMPLES=$(or $(EXAMPLES),5000) $(BIN)/python -m pytest -n 2 -m hypothesis -q
 
+fields: $(VENV)/installed  ## docs/fields.md, from the declarations of the fields
+	$(BIN)/python -m kommo_bridge.integrations.fields_page > docs/fields.md
+
 logos: $(VENV)/installed  ## render the widget's pictures from its drawing
 	$(BIN)/python widgets/source/render_logos.py
 
-clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+clean:  ## remove what the other targets made, but never instance/
+	rm -rf $(VENV) $(LOWEST) .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

@@ -1,4 +1,4 @@
-"""The worker's entry: settings, logging, then jobs until SIGTERM."""
+"""The worker's entry: settings, logging, parts, then jobs until SIGTERM."""
 
 import logging
 import os
@@ -10,16 +10,16 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from kommo_bridge.errors import SettingsError
-from kommo_bridge.integrations.store import IntegrationStore, open_store
-from kommo_bridge.jobs import flush_figures, process_parts, sweep
-from kommo_bridge.monitoring.alerts import Alerts
-from kommo_bridge.monitoring.watch import Watch
+from kommo_bridge.integrations.open_store import open_store, require_ai_key
+from kommo_bridge.jobs import Parts, build_parts, flush_metrics, sweep, use_parts
+from kommo_bridge.monitoring.watch import build_watch
+from kommo_bridge.queue.enqueue import FUNCTION
 from kommo_bridge.queue.state import work_queue
 from kommo_bridge.queue.thread_worker import ThreadWorker
-from kommo_bridge.redis_client import connect
-from kommo_bridge.settings import Settings
-from kommo_bridge.telemetry.error_reports import start_error_reports
-from kommo_bridge.telemetry.logs import log_event, set_up_logging
+from kommo_bridge.redis_client import address, connect
+from kommo_bridge.telemetry.logs import log_event
+from kommo_bridge.telemetry.outage import Outage
+from kommo_bridge.telemetry.start import start
 
 WAIT_FOR_REDIS_SECONDS = 1.0
 # An acknowledgement has two seconds, an answer two minutes: on a shared machine the web goes first.
@@ -29,31 +29,41 @@ logger = logging.getLogger("kommo_bridge.worker")
 
 
 def main() -> None:
-    """Check the settings and run the worker."""
+    """Build the parts and run the worker."""
     os.nice(NICE)
     load_dotenv(".env")
     try:
-        settings = Settings.from_env(os.environ)
-        set_up_logging(settings.log_level, settings.log_format)
-        if settings.sentry_dsn:
-            start_error_reports(settings.sentry_dsn)
-        store = open_store(settings)
-        _check_ai_key(settings, store)
+        parts = _build()
     except SettingsError as error:
         sys.exit(f"The worker does not start. {error}")
+    except (OSError, ValueError, ImportError) as error:  # certificates, addresses, packages
+        sys.exit(f"The worker does not start. {type(error).__name__}: {error}")
+    use_parts(parts)
+    _work(parts)
+
+
+def _build() -> Parts:
+    settings = start(os.environ)
+    store = open_store(settings)
+    require_ai_key(settings, store)
+    return build_parts(settings, store)
+
+
+def _work(parts: Parts) -> None:
+    settings = parts.settings
     connection = connect(settings.redis_url, timeout_seconds=5)
     _wait_for_redis(connection)
-    if settings.alert_webhook_url:
-        Watch(connection, store, Alerts(connection, settings.alert_webhook_url)).start()
-    worker = ThreadWorker(
+    outage = Outage(logger, "redis", address=address(settings.redis_url))
+    build_watch(connection, parts.integrations, settings, outage).start()
+    ThreadWorker(
         work_queue(connection),
         connection=connection,
         concurrency=settings.worker_concurrency,
         grace_seconds=settings.worker_grace_seconds,
-        sweep=lambda: sweep(process_parts(), time.time()),
-        before_exit=flush_figures,
-    )
-    worker.work()
+        functions=[FUNCTION],
+        sweep=lambda: sweep(parts),
+        before_exit=flush_metrics,
+    ).work()
 
 
 def _wait_for_redis(connection: Redis) -> None:
@@ -71,17 +81,6 @@ def _wait_for_redis(connection: Redis) -> None:
             time.sleep(WAIT_FOR_REDIS_SECONDS)
         else:
             return
-
-
-def _check_ai_key(settings: Settings, store: IntegrationStore) -> None:
-    """Without a key of its own every integration needs the common one."""
-    integrations = store.all()
-    if not settings.openai_api_key and not (
-        integrations and all(item.ai_api_key for item in integrations)
-    ):
-        raise SettingsError(
-            "OPENAI_API_KEY is not set, and not every integration has an ai_api_key of its own."
-        )
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ import requests
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from kommo_bridge.integrations.store import Integration, IntegrationStore
+from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.settings import RateLimit, Settings
 from local.partners.ai import StandInAI
 from local.partners.kommo.account import Account
@@ -129,6 +130,7 @@ def _accounts(
                 account_id=account.account_id,
                 secret_key=account.secret_key,
                 access_token=account.access_token,
+                replies_per_day=0,  # a run asks more than a day's customers
                 **fields,
             )
         )

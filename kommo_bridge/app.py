@@ -9,16 +9,18 @@ from kommo_bridge.cli.chat import chat_command
 from kommo_bridge.cli.conversations import conversations_group, usage_command
 from kommo_bridge.cli.integrations import integrations_group
 from kommo_bridge.cli.token import token_group
-from kommo_bridge.cli.widget import widget
-from kommo_bridge.integrations.store import open_store
+from kommo_bridge.cli.widget import widget_group
+from kommo_bridge.integrations.open_store import open_store
+from kommo_bridge.integrations.store import WEB_BUSY_TIMEOUT_SECONDS, IntegrationStore
 from kommo_bridge.kommo.body import MAX_BODY_BYTES
-from kommo_bridge.monitoring.alerts import Alerts
-from kommo_bridge.monitoring.watch import Watch
+from kommo_bridge.monitoring.watch import Watch, build_watch
 from kommo_bridge.queue.enqueue import JobQueue
-from kommo_bridge.redis_client import WEB_TIMEOUT_SECONDS, connect
+from kommo_bridge.redis_client import WEB_TIMEOUT_SECONDS, address, connect
 from kommo_bridge.settings import Settings
 from kommo_bridge.telemetry.logs import log_event
 from kommo_bridge.telemetry.metrics import Metrics
+from kommo_bridge.telemetry.outage import Outage
+from kommo_bridge.telemetry.refusals import Refusals
 from kommo_bridge.web.dashboard import mount_dashboard
 from kommo_bridge.web.errors import register_error_handlers
 from kommo_bridge.web.health import health
@@ -29,13 +31,23 @@ from kommo_bridge.web.widget_requests import widget_requests
 logger = logging.getLogger(__name__)
 
 
-def create_app(settings: Settings) -> Flask:
+class BridgeApp(Flask):
+    """The application, with what its server and its tests need to hold besides."""
+
+    metrics: Metrics
+    watch: Watch | None = None
+
+
+def create_app(settings: Settings) -> BridgeApp:
     """Build the application. Nothing connects to Redis before the first request.
 
     Raises:
         SettingsError: The database cannot be opened, or `KOMMO_INTEGRATIONS` is wrong.
     """
-    integrations = open_store(settings)
+    store = open_store(settings)  # of the commands, whose writes may wait
+    integrations = IntegrationStore(
+        settings.database_path, settings.secret_key, WEB_BUSY_TIMEOUT_SECONDS
+    )
     redis = connect(settings.redis_url, timeout_seconds=WEB_TIMEOUT_SECONDS)
     if settings.kommo_extra_hosts:
         hosts = ",".join(sorted(settings.kommo_extra_hosts))
@@ -45,32 +57,35 @@ def create_app(settings: Settings) -> Flask:
             level=logging.WARNING,
             hosts=hosts,
         )
-    metrics = Metrics(redis)
-    app = Flask("kommo_bridge", static_folder=None)
-    app.config["KOMMO_BRIDGE_SETTINGS"] = settings
-    app.config["KOMMO_BRIDGE_METRICS"] = metrics
+    # A client of its own: a request must never wait because a flush has the connection.
+    metrics = Metrics(connect(settings.redis_url, timeout_seconds=WEB_TIMEOUT_SECONDS))
+    outage = Outage(logger, "redis", address=address(settings.redis_url))
+    app = BridgeApp("kommo_bridge", static_folder=None)
+    app.metrics = metrics
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     register_request_log(app)
     app.register_blueprint(
         widget_requests(
-            integrations, JobQueue(redis, settings), settings.kommo_extra_hosts, metrics
+            integrations,
+            JobQueue(redis, settings),
+            settings.kommo_extra_hosts,
+            metrics,
+            Refusals(redis),
         )
     )
-    app.register_blueprint(health(integrations, redis))
+    app.register_blueprint(health(integrations, redis, outage))
     if settings.metrics_token:
         token = settings.metrics_token
-        app.register_blueprint(metrics_page(metrics, redis, integrations, token))
+        app.register_blueprint(metrics_page(metrics, redis, integrations, token, outage))
     if settings.dashboard_password:
-        mount_dashboard(app, settings)
-    if settings.alert_webhook_url:
-        alerts = Alerts(redis, settings.alert_webhook_url)
-        app.config["KOMMO_BRIDGE_WATCH"] = Watch(redis, integrations, alerts)
+        mount_dashboard(app, settings, outage)
+    app.watch = build_watch(redis, integrations, settings, outage)
     register_error_handlers(app)
-    app.cli.add_command(integrations_group(integrations))
-    app.cli.add_command(conversations_group(integrations, redis))
-    app.cli.add_command(usage_command(integrations, redis))
+    app.cli.add_command(integrations_group(store, settings))
+    app.cli.add_command(conversations_group(store, redis))
+    app.cli.add_command(usage_command(store, redis))
     app.cli.add_command(alerts_group(redis, settings))
-    app.cli.add_command(chat_command(integrations, settings))
-    app.cli.add_command(token_group(integrations))
-    app.cli.add_command(widget)
+    app.cli.add_command(chat_command(store, settings))
+    app.cli.add_command(token_group(store))
+    app.cli.add_command(widget_group(settings.public_url))
     return app

@@ -11,23 +11,26 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import partial
 from typing import Any
 
 from redis import Redis
 from rq import Retry, get_current_job
 
 from kommo_bridge.ai.assistant import Assistant
+from kommo_bridge.answers.asker import Asker
 from kommo_bridge.answers.conversation import Rules
 from kommo_bridge.answers.record import close_record
 from kommo_bridge.answers.sender import Sender
 from kommo_bridge.answers.state import ConversationStates
 from kommo_bridge.answers.steps import Steps
 from kommo_bridge.answers.sweep import Sweep
+from kommo_bridge.conversations.keys import ENTITY_TYPES
 from kommo_bridge.conversations.memory import Conversations
 from kommo_bridge.conversations.usage import Usage
 from kommo_bridge.errors import BridgeError, IntegrationError
-from kommo_bridge.integrations.store import Integration, IntegrationStore
+from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.kommo.client import KommoClient
 from kommo_bridge.kommo.pacing import Pacer
 from kommo_bridge.kommo.widget_request import WidgetRequest
@@ -81,7 +84,7 @@ def flush_metrics() -> None:
     process_parts().steps.metrics.flush()
 
 
-def answer(request: WidgetRequest, parts: Parts) -> float | None:
+def answer(request: WidgetRequest, parts: Parts, *, by_sweep: bool = False) -> float | None:
     """Bring one request's conversation as far as it goes now.
 
     Returns:
@@ -94,17 +97,19 @@ def answer(request: WidgetRequest, parts: Parts) -> float | None:
     """
     with request_logged(request.request_id):
         integration = _integration_of(request, parts)
-        return parts.steps.run(request, integration, rules_of(integration, parts.settings))
+        rules = rules_of(integration, parts.settings, request)
+        return parts.steps.run(request, integration, rules, by_sweep=by_sweep)
 
 
 def sweep(parts: Parts) -> int:
     """Continue Salesbots that nobody brought to an end in time; returns how many were due."""
     deadline = parts.settings.continue_deadline_seconds
-    return Sweep(parts.redis, lambda request: answer(request, parts), deadline).run()
+    look_after = partial(answer, parts=parts, by_sweep=True)
+    return Sweep(parts.redis, look_after, deadline).run()
 
 
-def rules_of(integration: Integration, settings: Settings) -> Rules:
-    """What decides over the conversations of an integration."""
+def rules_of(integration: Integration, settings: Settings, request: WidgetRequest) -> Rules:
+    """What decides over a conversation of an integration."""
     phrases = [one.strip() for one in integration.handoff_phrases.splitlines()]
     return Rules(
         reply_deadline=settings.reply_deadline_seconds,
@@ -112,22 +117,34 @@ def rules_of(integration: Integration, settings: Settings) -> Rules:
         burst=integration.burst_seconds,
         enabled=integration.enabled,
         handoff_phrases=tuple(one for one in phrases if one),
-        looks_up_tag=bool(integration.pause_tag),
+        looks_up_tag=bool(integration.pause_tag) and request.entity_type == ENTITY_TYPES["lead"],
     )
 
 
-@cache
+class _Process:
+    """What the jobs of this process work with; RQ calls them without arguments of ours."""
+
+    parts: Parts | None = None
+
+
+def use_parts(parts: Parts | None) -> None:
+    """Tell the jobs of this process what to work with: its entry does, once."""
+    _Process.parts = parts
+
+
 def process_parts() -> Parts:
-    """The parts of this process, built at its first job."""
-    return build_parts(Settings.from_env(os.environ))
+    """The parts of this process; RQ's own worker, whose entry is not ours, builds them late."""
+    if _Process.parts is None:
+        _Process.parts = build_parts(Settings.from_env(os.environ))
+    return _Process.parts
 
 
-def build_parts(settings: Settings) -> Parts:
-    """Build the real parts from the settings."""
+def build_parts(settings: Settings, integrations: IntegrationStore | None = None) -> Parts:
+    """Build the real parts from the settings, with the store that the process has already."""
     redis = connect(settings.redis_url)
-    integrations = IntegrationStore(settings.database_path, settings.secret_key)
+    integrations = integrations or IntegrationStore(settings.database_path, settings.secret_key)
     client = KommoClient(Pacer(redis), settings.kommo_extra_hosts)
-    metrics, incidents = Metrics(redis), Incidents(redis)
+    metrics, incidents, memory = Metrics(redis), Incidents(redis), Conversations(redis)
     assistant = Assistant(
         api_key=settings.openai_api_key,
         base_url=settings.openai_base_url,
@@ -136,12 +153,10 @@ def build_parts(settings: Settings) -> Parts:
     )
     steps = Steps(
         states=ConversationStates(redis),
-        assistant=assistant,
-        memory=Conversations(redis),
-        usage=Usage(redis),
+        asker=Asker(assistant, memory, Usage(redis), metrics, incidents),
         sender=Sender(client, integrations, metrics, incidents),
+        memory=memory,
         metrics=metrics,
-        incidents=incidents,
     )
     return Parts(settings, redis, integrations, steps, client, assistant)
 

@@ -10,11 +10,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from kommo_bridge.errors import SettingsError
 
-MIN_SECRET_KEY_CHARACTERS = 12
+# What is stored may be stolen, and guessing is cheap: only a random key holds.
+MIN_SECRET_KEY_CHARACTERS = 32
+MIN_PASSWORD_CHARACTERS = 12
+MAKE_ONE = "Make one with python3 -c 'import secrets; print(secrets.token_hex(32))' and keep it."
 MAX_PORT = 65535
 WINDOW_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
@@ -73,8 +76,7 @@ class Settings:
                 values[setting.name] = _read(variable, text)
         if "secret_key" not in values:
             raise SettingsError(
-                "SECRET_KEY is not set: it encrypts the stored secrets. Make one with "
-                "python3 -c 'import secrets; print(secrets.token_hex(32))' and keep it."
+                f"SECRET_KEY is not set: it encrypts the stored secrets. {MAKE_ONE}"
             )
         settings = cls(**values)  # type: ignore[arg-type]
         settings._check_together()
@@ -99,7 +101,13 @@ def _read(variable: str, text: str) -> object:
 
 def _secret_key(text: str) -> str:
     if len(text) < MIN_SECRET_KEY_CHARACTERS:
-        raise ValueError(f"it needs at least {MIN_SECRET_KEY_CHARACTERS} characters.")
+        raise ValueError(f"it needs at least {MIN_SECRET_KEY_CHARACTERS} characters. {MAKE_ONE}")
+    return text
+
+
+def _password(text: str) -> str:
+    if len(text) < MIN_PASSWORD_CHARACTERS:
+        raise ValueError(f"it needs at least {MIN_PASSWORD_CHARACTERS} characters.")
     return text
 
 
@@ -186,6 +194,20 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def redis_warnings(url: str) -> list[str]:
+    """What is unsafe about a Redis on another machine: who can write to it decides what is said."""
+    parts = urlsplit(url)
+    asked = parse_qs(parts.query)
+    if parts.scheme == "unix" or is_loopback(parts.hostname or ""):
+        return []
+    found = []
+    if not parts.password and "password" not in asked:
+        found.append("REDIS_URL leads to another machine without a password")
+    if parts.scheme == "rediss" and asked.get("ssl_cert_reqs", ["none"]) == ["none"]:
+        found.append("REDIS_URL is encrypted, but the server's certificate is not checked")
+    return found
+
+
 READERS: dict[str, Callable[[str], object]] = {
     "SECRET_KEY": _secret_key,
     "PUBLIC_URL": _public_url,
@@ -201,6 +223,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "WORKER_GRACE_SECONDS": _number(0, 3600),
     "PORT": _whole_number(1, MAX_PORT),
     "RATE_LIMIT": _rate_limit,
+    "DASHBOARD_PASSWORD": _password,
     "ALERT_WEBHOOK_URL": _url("https", "http"),
     "LOG_LEVEL": _one_of("DEBUG", "INFO", "WARNING", "ERROR"),
     "LOG_FORMAT": _one_of("text", "json"),

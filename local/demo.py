@@ -15,7 +15,8 @@ from contextlib import ExitStack
 from http import HTTPStatus
 from pathlib import Path
 
-from kommo_bridge.integrations.store import Integration, IntegrationStore
+from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.integrations.store import IntegrationStore
 from local.local_redis import local_redis
 from local.partners.ai import StandInAI
 from local.partners.http.faults import Status

@@ -1,10 +1,12 @@
 """What tests share and import by name; what pytest hands them stands in `conftest`."""
 
 import secrets
+import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,3 +84,22 @@ class Bridge:
         return subprocess.run(
             command, env=self.environ, cwd=ROOT, capture_output=True, text=True, check=False
         )
+
+
+@contextmanager
+def store_in_trouble(path: Path, trouble: str) -> Iterator[None]:
+    """A database that cannot be written meanwhile: "read-only" for new connections, or "locked"."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("pragma wal_checkpoint(truncate)")
+        if trouble == "locked":
+            connection.execute("begin immediate")
+            yield
+            return
+    # https://www.sqlite.org/fileformat.html: a write version above 2. Modes do not stop root.
+    with path.open("r+b") as file:
+        file.seek(18)
+        file.write(b"\x03")
+    yield
+    with path.open("r+b") as file:
+        file.seek(18)
+        file.write(b"\x02")

@@ -12,7 +12,7 @@ import requests
 from helpers import Bridge, wait_for
 from redis import Redis
 
-from kommo_bridge.integrations.store import Integration
+from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.queue.state import last_widget_version
 from kommo_bridge.widget.build import SHARED_WIDGET, source_version
 from local.partners.ai import StandInAI

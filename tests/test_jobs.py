@@ -21,8 +21,11 @@ from kommo_bridge.answers.record import (
     record_key,
 )
 from kommo_bridge.errors import AssistantError, IntegrationError, KommoError
-from kommo_bridge.integrations.store import Integration
+from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.jobs import Parts, answer, build_parts, sweep
+from kommo_bridge.kommo.client import KommoClient
+from kommo_bridge.kommo.pacing import Pacer
+from kommo_bridge.kommo.slot import Slot
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.queue.enqueue import JobQueue
 from kommo_bridge.queue.state import work_queue
@@ -319,18 +322,19 @@ def test_after_a_429_nobody_calls_that_account_until_retry_after(
     assert len(kommo.calls(account)) == calls
 
 
-def test_a_403_after_a_429_stops_all_calls_and_is_waited_out(
+def test_a_403_after_a_429_stops_the_calls_to_this_account_alone_and_is_waited_out(
     parts: Parts, ask: Ask, kommo: StandInKommo
 ) -> None:
-    parts.delivery.pacer.pause("acme.kommo.com", 0.01)
-    time.sleep(0.02)
+    kommo.faults.order(Status(429, headers={"Retry-After": "0"}), times=1)
     kommo.faults.order(Status(403), times=1)
+    assert answer(ask(), parts)
+    time.sleep(1.05)
 
     wait = answer(ask(), parts)
 
     assert wait is not None
     assert wait > 60
-    assert parts.delivery.pacer.reserve("another.kommo.com")[0] > 60
+    assert isinstance(parts.client.book("another.kommo.com"), Slot)
 
 
 def test_a_403_without_a_429_is_final(parts: Parts, ask: Ask, kommo: StandInKommo) -> None:
@@ -449,7 +453,7 @@ def test_the_sweep_continues_a_salesbot_whose_job_was_deleted(
     queue.enqueue(request)
     work_queue(redis).delete()
 
-    assert sweep(parts, time.time()) == 1
+    assert sweep(parts) == 1
 
     assert kommo.continuations[0].body["data"]["status"] == "fail"
     assert redis.zcard(OPEN_KEY) == 0
@@ -460,7 +464,7 @@ def test_the_sweep_leaves_answers_alone_that_are_in_time(
 ) -> None:
     queue.enqueue(ask())
 
-    assert sweep(parts, time.time()) == 0
+    assert sweep(parts) == 0
     assert not kommo.continuations
 
 
@@ -471,7 +475,7 @@ def test_the_sweep_never_takes_its_missing_text_for_the_customers(
     queue.enqueue(ask(accepted_at=time.time() - 130))
     patient = with_settings(parts, reply_deadline_seconds=600)
 
-    sweep(patient, time.time())
+    sweep(patient)
 
     assert not kommo.continuations
 
@@ -485,7 +489,7 @@ def test_the_sweep_sends_a_kept_reply(
     assert answer(request, parts)
     work_queue(redis).delete()
 
-    sweep(parts, time.time() + 60)
+    sweep(parts)
 
     assert kommo.continuations[0].body["data"]["status"] == "success"
 
@@ -495,7 +499,7 @@ def test_a_job_that_comes_after_the_sweep_does_nothing(
 ) -> None:
     request = ask(accepted_at=time.time() - 130)
     queue.enqueue(request)
-    sweep(parts, time.time())
+    sweep(parts)
 
     assert answer(request, parts) is None
 
@@ -510,7 +514,7 @@ def test_one_answer_that_cannot_be_swept_does_not_keep_the_others_waiting(
     for request in (replace(lost, accepted_at=1.0), ask(accepted_at=2.0)):
         queue.enqueue(request)
 
-    sweep(parts, time.time())
+    sweep(parts)
 
     assert len(kommo.continuations) == 1
 
@@ -523,7 +527,7 @@ def test_many_overdue_answers_of_a_hanging_kommo_are_swept_side_by_side(
         queue.enqueue(ask(accepted_at=time.time() - 130))
     started = time.monotonic()
 
-    sweep(parts, time.time())
+    sweep(parts)
 
     assert len(kommo.continuations) == 6
     assert time.monotonic() - started < 5, "not one after the other"
@@ -552,18 +556,19 @@ def test_answers_that_cannot_even_be_read_do_not_keep_the_others_waiting(
         redis.hset(record_key(broken.job_id), "request", "{}")
     queue.enqueue(ask(accepted_at=200.0))
 
-    sweep(parts, time.time())
-    sweep(parts, time.time())
+    sweep(parts)
+    sweep(parts)
 
     assert len(kommo.continuations) == 1
     assert redis.zcard(OPEN_KEY) == 100, "they are kept for a version that can read them"
 
 
 def test_the_access_token_stays_when_a_job_names_a_host_that_is_not_the_accounts_own(
-    parts: Parts, ask: Ask, kommo: StandInKommo, account: Account
+    parts: Parts, ask: Ask, kommo: StandInKommo, account: Account, redis: Redis
 ) -> None:
     """Somebody wrote to Redis, or `domain` or `KOMMO_EXTRA_HOSTS` changed since the request."""
-    strict = replace(parts, delivery=replace(parts.delivery, extra_hosts=frozenset()))
+    client = KommoClient(Pacer(redis))
+    strict = replace(parts, delivery=replace(parts.delivery, client=client))
     request = ask()
 
     with pytest.raises(KommoError, match="not the account's own"):
@@ -621,7 +626,7 @@ def test_the_sweep_gives_up_in_the_end_what_fails_in_a_way_that_nobody_foresaw(
     with closing(sqlite3.connect(settings.database_path)) as database:
         database.execute("ALTER TABLE integrations RENAME TO lost")
 
-    sweep(parts, time.time())
+    sweep(parts)
 
     states = [record.state for one in (young, old) if (record := parts.answers.find(one.job_id))]
     assert states == ["open", "given_up"]
@@ -636,6 +641,6 @@ def test_the_sweep_leaves_the_rest_of_a_hanging_account_for_the_next_look(
     for _ in range(3):
         queue.enqueue(ask(accepted_at=time.time() - 130))
 
-    assert sweep(parts, time.time()) == 3
+    assert sweep(parts) == 3
 
     assert len(parts.answers.due(time.time())) == 2

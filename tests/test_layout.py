@@ -39,8 +39,8 @@ HOUSES = {
     "openai": {"ai"},
     "httpx2": {"ai/assistant", "outgoing/httpx_transport"},
     "httpcore2": {"outgoing/httpx_transport"},
-    "requests": {"outgoing", "kommo/client", "monitoring"},
-    "urllib3": {"outgoing", "kommo/client"},
+    "requests": {"outgoing", "kommo/client", "kommo/response", "monitoring"},
+    "urllib3": {"outgoing", "kommo/response"},
     "jwt": {"kommo/tokens"},
     "sqlite_utils": {"integrations"},
     "cryptography": {"integrations"},
@@ -120,7 +120,7 @@ def test_the_package_itself_imports_nothing() -> None:
 @pytest.mark.parametrize("package", ["openai", "httpx2", "PIL", "sentry_sdk"])
 def test_the_web_process_does_not_import(package: str, tmp_path: Path) -> None:
     script = "import sys, wsgi; print(wsgi.app.name, sys.argv[1] in sys.modules)"
-    env = {"SECRET_KEY": "for-this-test-only", "DATABASE_PATH": str(tmp_path / "bridge.db")}
+    env = {"SECRET_KEY": "for-this-test-only-" * 2, "DATABASE_PATH": str(tmp_path / "bridge.db")}
 
     done = subprocess.run(
         [sys.executable, "-c", script, package],
@@ -134,16 +134,11 @@ def test_the_web_process_does_not_import(package: str, tmp_path: Path) -> None:
     assert done.stdout == "kommo_bridge False\n", done.stderr
 
 
-@pytest.mark.parametrize("package", ["flask", "gunicorn"])
-def test_the_worker_does_not_import(package: str) -> None:
-    script = "import sys, worker; print(sys.argv[1] in sys.modules)"
+def test_the_worker_does_not_import_flask() -> None:
+    script = "import sys, worker; print({'flask', 'gunicorn'} & sys.modules.keys())"
 
     done = subprocess.run(
-        [sys.executable, "-c", script, package],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
     )
 
-    assert done.stdout == "False\n", done.stderr
+    assert done.stdout == "set()\n", done.stderr

@@ -3,12 +3,15 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kommo_bridge.errors import SettingsError
+from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.settings import RateLimit, Settings, is_loopback
 
 ROOT = Path(__file__).parents[1]
@@ -33,7 +36,7 @@ def test_an_empty_variable_counts_as_not_set(empty: str) -> None:
 @pytest.mark.parametrize(
     ("variable", "text", "value"),
     [
-        ("SECRET_KEY", " twelve-chars ", "twelve-chars"),
+        ("SECRET_KEY", f" {'k' * 32} ", "k" * 32),
         ("PUBLIC_URL", "https://bridge.example.com/", "https://bridge.example.com"),
         ("PUBLIC_URL", "http://localhost:8000", "http://localhost:8000"),
         ("REDIS_URL", "rediss://:word@host:6380/1", "rediss://:word@host:6380/1"),
@@ -54,7 +57,7 @@ def test_an_empty_variable_counts_as_not_set(empty: str) -> None:
         ("RATE_LIMIT", "10/second", RateLimit(10, 1)),
         ("RATE_LIMIT", "5 / hour", RateLimit(5, 3600)),
         ("DASHBOARD_USERNAME", "ops", "ops"),
-        ("DASHBOARD_PASSWORD", "word", "word"),
+        ("DASHBOARD_PASSWORD", "a-long-password", "a-long-password"),
         ("METRICS_TOKEN", "token", "token"),
         ("SENTRY_DSN", "https://k@sentry.example/1", "https://k@sentry.example/1"),
         ("ALERT_WEBHOOK_URL", "https://hooks.example/x", "https://hooks.example/x"),
@@ -67,7 +70,7 @@ def test_a_good_value_is_read(variable: str, text: str, value: Any) -> None:
 
 
 WRONG = [
-    ("SECRET_KEY", "short"),
+    ("SECRET_KEY", "k" * 31),
     *(
         ("PUBLIC_URL", text)
         for text in ["bridge.example.com", "http://bridge.example.com", "https://", "https://a?b=1"]
@@ -87,6 +90,7 @@ WRONG = [
     *(("WORKER_GRACE_SECONDS", text) for text in ["-1", "nan", "x"]),
     *(("PORT", text) for text in ["0", "65536", "http", "9" * 5000]),
     *(("RATE_LIMIT", text) for text in ["600", "0/minute", "x/minute", "5/week", "-5/minute"]),
+    ("DASHBOARD_PASSWORD", "eleven-char"),
     *(("ALERT_WEBHOOK_URL", text) for text in ["hooks", "ftp://h"]),
     ("LOG_LEVEL", "LOUD"),
     ("LOG_FORMAT", "xml"),
@@ -122,6 +126,30 @@ def test_no_secret_stands_in_the_settings_as_text() -> None:
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.8.8", "::1", "[::1]"])
 def test_this_machine_is_known(host: str) -> None:
     assert is_loopback(host)
+
+
+def test_a_worker_starts_beside_an_integration_of_another_secret_key(tmp_path: Path) -> None:
+    """It then finds the next fault, here that nobody has a key of the AI."""
+    path = tmp_path / "b.db"
+    good = Integration("0b01", "acme", secret_key="s" * 64)
+    for secret_key, subdomain in ((SECRET_KEY, "acme"), ("another-" * 4, "foreign")):
+        store = IntegrationStore(path, secret_key)
+        store.migrate()
+        store.add(replace(good, subdomain=subdomain))
+
+    stopped = subprocess.run(
+        [sys.executable, "worker.py"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "SECRET_KEY": SECRET_KEY, "DATABASE_PATH": str(path)},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    skipped, fault = stopped.stderr.splitlines()
+    assert "integration skipped subdomain=foreign" in skipped
+    assert "does not start. OPENAI_API_KEY is not set" in fault
 
 
 @pytest.mark.parametrize("host", ["", "10.0.0.1", "localhost.evil.com", "127.0.0.1.evil.com", "0"])

@@ -5,19 +5,21 @@ fails is told as an AssistantError that says whether RQ should try again in minu
 """
 
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Hashable, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx2
 import openai
-from openai.types.chat import ChatCompletion
 
-from kommo_bridge.ai.prompt import Question, messages, options
-from kommo_bridge.ai.tools import handoff_sentence
+from kommo_bridge.ai.prompt import HARMLESS, Question, body
+from kommo_bridge.ai.refusal import Attempt, Reason, next_attempt
+from kommo_bridge.ai.response import Reply, read_error, read_reason, read_reply, retry_after
+from kommo_bridge.ai.tools import RefusedTools
 from kommo_bridge.conversations.memory import Exchange
 from kommo_bridge.errors import AssistantError
-from kommo_bridge.integrations.store import Integration
+from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.outgoing.httpx_transport import LimitedTransport
 from kommo_bridge.outgoing.total_limit import total_limit
 
@@ -26,24 +28,8 @@ MAX_ANSWER_BYTES = 1024 * 1024
 # A longer wait belongs to RQ, where it holds no thread.
 MAX_SDK_WAIT_SECONDS = 3.0
 MAX_CLIENTS = 256
-# No model reads more; a server that says so lies, and caps are counted by it.
-MAX_TOKENS = 10_000_000
-TRANSIENT_STATUSES = frozenset({408, 409, 425, 429})
-
-
-@dataclass(frozen=True)
-class Reply:
-    """What the AI wrote.
-
-    Attributes:
-        text: For the customer; empty only with `handoff`.
-        tokens: How many it counted, 0 when it does not say.
-        handoff: It asks for a human to take over.
-    """
-
-    text: str
-    tokens: int = 0
-    handoff: bool = False
+TROUBLE = (openai.OpenAIError, httpx2.HTTPError, OSError, ValueError, RecursionError)
+HARMLESS_SECONDS = 5.0
 
 
 class Assistant:
@@ -52,10 +38,17 @@ class Assistant:
     Args:
         api_key, base_url, model: What integrations without an AI of their own use.
         timeout_seconds: How long the AI may be silent (`AI_TIMEOUT_SECONDS`).
+        clock: Seconds, never running backwards: what was noticed of a server is true for an hour.
     """
 
     def __init__(
-        self, *, api_key: str | None, base_url: str | None, model: str, timeout_seconds: float
+        self,
+        *,
+        api_key: str | None,
+        base_url: str | None,
+        model: str,
+        timeout_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._api_key = api_key
         self._base_url = base_url
@@ -68,7 +61,7 @@ class Assistant:
         )
         self._clients: dict[tuple[str | None, str | None], openai.OpenAI] = {}
         self._lock = threading.Lock()
-        self._without_tools: set[tuple[str | None, str | None]] = set()
+        self._refused = RefusedTools(clock)
 
     def reply(
         self,
@@ -91,49 +84,83 @@ class Assistant:
         """
         try:
             with total_limit(seconds, MAX_ANSWER_BYTES):
-                completion = self._complete(integration, question, seconds, history)
+                response = self._ask(integration, question, seconds, history)
         except openai.APIStatusError as error:
-            raise _refusal(error) from None  # the SDK's text may quote what we sent
-        except (openai.OpenAIError, httpx2.HTTPError, OSError, ValueError, RecursionError) as error:
+            raise read_error(error) from None  # the SDK's text may quote what we sent
+        except TROUBLE as error:
             raise AssistantError(
                 f"no answer from the AI ({type(error).__name__})", permanent=False
             ) from None
-        return _read(completion)
+        return read_reply(response)
 
     def close(self) -> None:
         """Close all connections."""
         self._http.close()
 
-    def _complete(
+    def _ask(
         self,
         integration: Integration,
         question: Question,
         seconds: float,
         history: Sequence[Exchange],
-    ) -> ChatCompletion:
-        """One completion; a server that refuses tools is asked again without, and ever after."""
-        client = self._client(integration)
-        model = integration.model or self._model
-        place = (str(client.base_url), model)
-        tools = integration.handoff_tool and place not in self._without_tools
+    ) -> bytes:
+        """The body of a completion; a refused prompt is put again with less, a few times."""
+        place = self._place(integration)
+        attempt = Attempt(integration.handoff_tool and place not in self._refused, len(history))
+        blamed: Reason | None = None
+        while True:
+            said = attempt.history(history)
+            asked = body(integration, question, datetime.now(UTC), said, tools=attempt.tools)
+            try:
+                response = self._call(self._client(integration), integration, asked, seconds)
+                break
+            except openai.APIStatusError as error:
+                reason = read_reason(error)
+                following = next_attempt(attempt, reason, history)
+                if following is None:
+                    raise
+                blamed = reason if attempt.tools and not following.tools else None
+                attempt = following
+        if blamed == "tools" or (blamed and self._refuses_tools(integration)):
+            self._refused.add(place)
+        return response
 
-        def create(*, tools: bool) -> ChatCompletion:
-            found: ChatCompletion = client.chat.completions.create(
-                model=model,
-                messages=messages(integration, question, datetime.now(UTC), history, tools=tools),
-                timeout=min(self._timeout_seconds, seconds),
-                **options(integration, tools=tools),
-            )
-            return found
+    def _call(
+        self,
+        client: openai.OpenAI,
+        integration: Integration,
+        asked: dict[str, Any],
+        seconds: float,
+    ) -> bytes:
+        """One call; its bytes, for the SDK would make an object of each part of a response."""
+        response = client.chat.completions.with_raw_response.create(
+            model=integration.model or self._model,
+            timeout=min(self._timeout_seconds, seconds),
+            **asked,
+        )
+        return response.content
 
+    def _refuses_tools(self, integration: Integration) -> bool:
+        """Whether a harmless question with tools is refused too; its few tokens are not counted."""
+        client = self._client(integration).with_options(max_retries=0)
+        asked = body(integration, HARMLESS, datetime.now(UTC), tools=True)
         try:
-            return create(tools=tools)
-        except (openai.BadRequestError, openai.UnprocessableEntityError):
-            if not tools:
-                raise
-        found = create(tools=False)
-        self._without_tools.add(place)
-        return found
+            with total_limit(HARMLESS_SECONDS, MAX_ANSWER_BYTES):
+                self._call(client, integration, asked, HARMLESS_SECONDS)
+        except openai.APIStatusError as error:
+            return read_reason(error) in ("tools", "unknown")
+        except TROUBLE:
+            return False
+        return False
+
+    def _place(self, integration: Integration) -> Hashable:
+        """What one refusal of tools is true of: this integration, at its server, with its model."""
+        return (
+            integration.integration_id,
+            integration.subdomain,
+            integration.ai_base_url or self._base_url,
+            integration.model or self._model,
+        )
 
     def _client(self, integration: Integration) -> openai.OpenAI:
         """The client of one key and server; clients share the connection pool."""
@@ -161,42 +188,6 @@ class Assistant:
             raise AssistantError("the AI's base URL is not a valid URL", permanent=True) from None
 
 
-def _read(completion: ChatCompletion) -> Reply:
-    """The text of the first choice. Compatible servers differ, so nothing is taken for granted."""
-    try:
-        message = completion.choices[0].message
-        text, calls = message.content, message.tool_calls or []
-        tokens = completion.usage.total_tokens if completion.usage else 0
-    except (AttributeError, LookupError, TypeError):
-        text, calls, tokens = None, [], 0
-    text = text.strip() if isinstance(text, str) else ""
-    sentences = [found for call in calls if (found := handoff_sentence(call)) is not None]
-    if not text and not sentences:
-        raise AssistantError("the AI's answer holds no text", permanent=False)
-    tokens = tokens if isinstance(tokens, int) and 0 <= tokens <= MAX_TOKENS else 0
-    return Reply(sentences[0] or text if sentences else text, tokens, handoff=bool(sentences))
-
-
-def _refusal(error: openai.APIStatusError) -> AssistantError:
-    """429 means later, but an empty account (`insufficient_quota`) does not fill in minutes."""
-    status = error.status_code
-    code = error.code if isinstance(error.code, str) and error.code.isidentifier() else ""
-    transient = status in TRANSIENT_STATUSES or status >= 500  # noqa: PLR2004
-    return AssistantError(
-        f"the AI answered {status} {code}".strip(),
-        permanent=not transient or code == "insufficient_quota",
-        retry_after_seconds=_retry_after(error.response),
-    )
-
-
-def _retry_after(response: httpx2.Response) -> float | None:
-    try:
-        seconds = float(response.headers.get("retry-after", ""))
-    except ValueError:
-        return None
-    return seconds if 0 <= seconds <= 3600 else None  # noqa: PLR2004
-
-
 def _never_unpack(response: httpx2.Response) -> None:
     """We asked for an answer as it is: a packed one of a few kilobytes may hold a gigabyte."""
     if response.headers.pop("content-encoding", "identity") != "identity":
@@ -205,6 +196,6 @@ def _never_unpack(response: httpx2.Response) -> None:
 
 def _leave_long_waits_to_rq(response: httpx2.Response) -> None:
     """The SDK would sleep for up to two minutes of `Retry-After`; its own header forbids it."""
-    wait = _retry_after(response)
+    wait = retry_after(response.headers)
     if wait is not None and wait > MAX_SDK_WAIT_SECONDS:
         response.headers["x-should-retry"] = "false"

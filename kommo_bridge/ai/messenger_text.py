@@ -3,6 +3,10 @@
 https://faq.whatsapp.com/539178204879377 : *bold*, _italic_, ~struck~, `code`. A single asterisk
 stays as it is, for it is WhatsApp's own mark and a sign in prices. No word is ever lost below the
 length: where the library would leave one out, the text goes as it came.
+
+A model may send anything, so the source is cut before any expression or parser sees it, each
+expression takes time in proportion to it, and text with more marks than a person would write
+is not parsed at all.
 """
 
 import re
@@ -19,12 +23,25 @@ from kommo_bridge.kommo.text import safe_text, utf16_units
 
 # WhatsApp ends at 4,096 characters, and nobody reads that far.
 MAX_UNITS = 3_500
+# So many times the length is read of a reply, in characters: marks and spaces take room.
+SOURCE_FACTOR = 4
+MAX_SOURCE = SOURCE_FACTOR * MAX_UNITS
 CUT_MARK = " …"
 PARAGRAPH_END = regex.compile(r"\n\n")
-SENTENCE_END = regex.compile(r"(?<=[.!?…]['\")»”*_]*)\s|(?<=[。！？])|\n")
+# The look behind starts at a space: tried at each mark of a long row, it would walk back each time.
+SENTENCE_END = regex.compile(r"\s(?<=[.!?…]['\")»”*_]*\s)|(?<=[。！？])|\n")
 SPACE = regex.compile(r"\s")
 WORD = regex.compile(r"[\p{L}\p{N}]+")
-FENCE_LANGUAGE = re.compile(r"^(\s*(?:`{3,6}|~{3,6}))[^\S\n]*[\w+#.-]+[^\S\n]*$", re.MULTILINE)
+FENCE_LANGUAGE = re.compile(r"^([^\S\n]*(?:`{3,6}|~{3,6}))[^\S\n]*[\w+#.-]+[^\S\n]*$", re.MULTILINE)
+
+BLANK_LINES = re.compile(r"\n(?:[^\S\n]*\n){2,}")
+# Where the parser stops to think, and how often it may: some tenths of a second in all.
+MARK = re.compile(r"[!#$%&*+:<=>@\[\\\]^_`{}~-]")
+MAX_MARKS = 2_000
+MAX_LINES = 1_000
+MAX_CELLS = 5_000  # a table's rows are filled up to its widest
+# What a cut must leave of the length: for the nicer borders, and for the others.
+GOOD_SHARE, POOR_SHARE = 0.85, 0.5
 
 SELF_LINK = re.compile(r"\[([^\s\[\]()]+)\]\(\1\)")
 
@@ -70,14 +87,31 @@ def messenger_text(reply: str, limit: int = MAX_UNITS) -> MessengerText:
         reply: Markdown or plain text.
         limit: In UTF-16 units, as messengers count.
     """
-    plain = SELF_LINK.sub(r"\1", FENCE_LANGUAGE.sub(r"\1", safe_text(reply)))
-    shaped = safe_text(_blocks(SyntaxTreeNode(_parser.parse(plain)).children))
-    if Counter(WORD.findall(plain)) - Counter(WORD.findall(shaped)):
-        shaped = plain
-    shaped = re.sub(r"\n(?:[^\S\n]*\n){2,}", "\n\n", shaped)
-    if utf16_units(shaped) <= limit:
+    source = reply[: SOURCE_FACTOR * limit]
+    plain = SELF_LINK.sub(r"\1", FENCE_LANGUAGE.sub(r"\1", safe_text(source)))
+    shaped = BLANK_LINES.sub("\n\n", _shaped(plain))
+    if len(source) == len(reply) and utf16_units(shaped) <= limit:
         return MessengerText(shaped)
     return MessengerText(_shorten(shaped, limit), cut=True)
+
+
+def _shaped(plain: str) -> str:
+    """With messenger's marks; as it came where a word would be lost, or parsing cost too much."""
+    if not _may_be_parsed(plain):
+        return plain
+    shaped = safe_text(_blocks(SyntaxTreeNode(_parser.parse(plain)).children))
+    lost = Counter(WORD.findall(plain)) - Counter(WORD.findall(shaped))
+    return plain if lost else shaped
+
+
+def _may_be_parsed(plain: str) -> bool:
+    """Whether the parser will be quick: it may need seconds for what is mostly marks."""
+    lines = plain.split("\n")
+    return (
+        len(lines) <= MAX_LINES
+        and len(lines) * max(line.count("|") for line in lines) <= MAX_CELLS
+        and len(MARK.findall(plain)) <= MAX_MARKS
+    )
 
 
 def _blocks(nodes: list[SyntaxTreeNode]) -> str:
@@ -166,20 +200,30 @@ _BLOCKS: dict[str, Callable[[SyntaxTreeNode], str]] = {
 
 
 def _shorten(text: str, limit: int) -> str:
-    """Up to the last border that keeps at least half; never inside a word where it can be."""
-    room = limit - utf16_units(CUT_MARK)
-    head = ""
-    for grapheme in regex.findall(r"\X", text[:limit]):
-        room -= utf16_units(grapheme)
+    """Up to a border, never inside a word where it can be, and with as little lost as may be."""
+    head = _fitting(text, limit - utf16_units(CUT_MARK))
+    for border, share in (
+        (PARAGRAPH_END, GOOD_SHARE),
+        (SENTENCE_END, GOOD_SHARE),
+        (SENTENCE_END, POOR_SHARE),
+        (SPACE, POOR_SHARE),
+    ):
+        ends = [match.start() for match in border.finditer(text, 0, len(head) + 1)]
+        cut = head[: ends[-1]].rstrip() if ends else ""
+        if cut and utf16_units(cut) >= share * utf16_units(head):
+            return _closed(cut) + CUT_MARK
+    return _closed(head.rstrip()) + CUT_MARK
+
+
+def _fitting(text: str, room: int) -> str:
+    """As many whole graphemes as there is room for, in UTF-16 units."""
+    end = 0
+    for grapheme in regex.finditer(r"\X", text[:room]):
+        room -= utf16_units(grapheme[0])
         if room < 0:
             break
-        head += grapheme
-    for border in (PARAGRAPH_END, SENTENCE_END, SPACE):
-        ends = [match.start() for match in border.finditer(text, 0, len(head) + 1)]
-        if ends and ends[-1] * 2 > len(head):
-            head = head[: ends[-1]]
-            break
-    return _closed(head.rstrip()) + CUT_MARK
+        end = grapheme.end()
+    return text[:end]
 
 
 def _closed(head: str) -> str:

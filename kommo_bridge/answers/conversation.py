@@ -116,6 +116,10 @@ class Turn:
     outcome: Outcome | None = None
     failed_at: float | None = None
 
+    def same_as(self, other: "Turn") -> bool:
+        """A turn grows at its end only: its oldest text names it."""
+        return self.job_ids[0] == other.job_ids[0]
+
 
 @dataclass(frozen=True)
 class Rules:
@@ -158,3 +162,22 @@ class Conversation:
     def members(self, turn: Turn) -> tuple[Message, ...]:
         """The messages of a turn that are still known, oldest first."""
         return tuple(self.by_id[one] for one in turn.job_ids if one in self.by_id)
+
+    @property
+    def held(self) -> bool:
+        """A reply is there, and has not been tried yet: it only waits for its moment."""
+        return any(one.outcome and one.failed_at is None for one in self.turns)
+
+    def kept(self, turn: Turn) -> Turn:
+        """The turn as it is kept, or this one when it begins."""
+        return next((one for one in self.turns if one.same_as(turn)), turn)
+
+    def with_turn(self, turn: Turn) -> tuple[Turn, ...]:
+        """The turns with this one in its place, or at the end."""
+        if not any(one.same_as(turn) for one in self.turns):
+            return (*self.turns, turn)
+        return tuple(turn if one.same_as(turn) else one for one in self.turns)
+
+    def without_turn(self, turn: Turn) -> tuple[Turn, ...]:
+        """The turns without this one."""
+        return tuple(one for one in self.turns if not one.same_as(turn))

@@ -2,118 +2,57 @@
 
     plan(conversation, now) -> Ask | Say | LookUp | Send | LetGo | GiveUp | Close | Wait
 
-Who finds what here:
+Who looks for a rule finds it here:
 
-* pause first and last ........................ `plan`, and `steps` right before a call leaves
-* which texts are answered together ........... `_joined`
-* asked at once, held until it is quiet ....... `_quiet_until`, `_hold`
-* a newer text takes the reply back, twice .... `_hold`
-* the deadline is the oldest text's ........... `_last_moment`
-* newest Salesbot first, then the next older .. `_target`
-* `skip` only after the customer was told ..... `steps` marks them, `_let_go` sends it
-* an unknown outcome keeps its own Salesbot ... `_carry_on`, and holds the next turn back: `_blocks`
-* the last call in the last minute ............ `_urgent_at`, `_is_over`
+* a pause is looked at first and last ............ `plan`; `calls`, before a word leaves
+* the AI is asked at once ........................ `_find_words`
+* the reply is held, a newer text takes it back .. `_hold`
+* the turn's deadline is its oldest text's ....... `_too_late`
+* the newest Salesbot first, then the next older . `_send` and `turns.target_of`
+* `skip` only after the customer was told ........ `_let_go`, marked in `calls` on acceptance
+* an unknown outcome keeps its own Salesbot ...... `_send`; it holds the next turn back: `plan`
+* a sentence of ours instead of the AI's ......... the functions of `RULES`
+* hand-made bots and persons of one lead ......... `turns`, and the picture holds one person alone
 
-No I/O and no clock: `steps` reads the picture, carries out the step and asks again.
+No I/O and no clock: `steps` reads the picture, carries out the step and plans again.
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from kommo_bridge.answers.conversation import (
-    NOT_READABLE,
     SILENT_HANDOFF,
     SKIP,
     Conversation,
     Message,
-    Outcome,
-    Rules,
-    Source,
     Turn,
 )
-from kommo_bridge.answers.retries import (
-    ASK_MARGIN,
-    ASK_MARGIN_SHARE,
-    BURST_SHARE,
-    JOIN_SHARE,
-    LAST_SECONDS,
-    LONGEST_BURST,
-    LONGEST_HOLD_BACK,
-    TRIES_BEFORE_SHORT,
+from kommo_bridge.answers.step import (
+    Ask,
+    Close,
+    GiveUp,
+    LetGo,
+    LookUp,
+    Say,
+    Send,
+    Step,
+    Wait,
 )
-from kommo_bridge.kommo.continuation import Status
-
-# At most three questions are paid for one accepted reply.
-MAX_QUESTIONS = 3
-# What the AI is asked at once; more would not fit beside the history. The rest is the next turn.
-MAX_QUESTION_CHARACTERS = 16_000
-# A Salesbot that must rest for longer than this at its very end is blocked by Kommo.
-BLOCKED_SECONDS = 5.0
-
-
-@dataclass(frozen=True)
-class Ask:
-    """Ask the AI about the turn's texts, within `seconds`."""
-
-    turn: Turn
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Say:
-    """Find the integration's own sentence for the turn."""
-
-    turn: Turn
-    sentence: Source
-    status: Status
-    error: str = ""
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class LookUp:
-    """Ask Kommo whether the lead has the pause tag."""
-
-
-@dataclass(frozen=True)
-class Send:
-    """Continue this Salesbot with the turn's outcome."""
-
-    job_id: str
-    turn: Turn
-
-
-@dataclass(frozen=True)
-class LetGo:
-    """Continue this Salesbot without a word."""
-
-    job_id: str
-    outcome: Outcome
-
-
-@dataclass(frozen=True)
-class GiveUp:
-    """Nobody tries to continue this Salesbot any more."""
-
-    job_id: str
-
-
-@dataclass(frozen=True)
-class Close:
-    """None of the turn's Salesbots waits any more."""
-
-    turn: Turn
-
-
-@dataclass(frozen=True)
-class Wait:
-    """Nothing to do for so many seconds; None: nothing is open."""
-
-    seconds: float | None
-
-
-Step = Ask | Say | LookUp | Send | LetGo | GiveUp | Close | Wait
+from kommo_bridge.answers.turns import (
+    MAX_QUESTIONS,
+    growing,
+    holds_back_until,
+    is_over,
+    last_moment,
+    next_call_at,
+    question,
+    quiet_until,
+    soonest,
+    target_of,
+    turns_of,
+    with_newer,
+)
 
 
 def plan(conversation: Conversation, now: float) -> Step:
@@ -121,12 +60,13 @@ def plan(conversation: Conversation, now: float) -> Step:
     if conversation.paused or conversation.tagged:
         return _leave_to_the_human(conversation, now)
     waits: list[float] = []
-    for turn in _turns(conversation):
+    for turn in turns_of(conversation):
         step = _carry_on(conversation, turn, now)
         if not isinstance(step, Wait):
             return step
-        waits += [step.seconds or 0.0]
-        if until := _blocks(conversation, turn, now):
+        waits.append(step.seconds or 0.0)
+        until = holds_back_until(turn, conversation.rules, now)
+        if until:
             waits.append(until - now)
             break
     step = _let_go(conversation, now)
@@ -136,246 +76,186 @@ def plan(conversation: Conversation, now: float) -> Step:
     return Wait(max(0.0, min(waits)) if waits else None)
 
 
-def question(texts: Sequence[Message]) -> str:
-    """The texts of a turn as one message; empty when there is nothing to read."""
-    if not any(one.text for one in texts):
-        return ""
-    return "\n".join(one.text or NOT_READABLE for one in texts)
-
-
 def says_handoff(phrases: Sequence[str], text: str) -> bool:
     """Whether one of the phrases is in the text, as whole words."""
     return any(re.search(rf"(?<!\w){re.escape(one)}(?!\w)", text, re.IGNORECASE) for one in phrases)
 
 
-def last_window(message: Message, rules: Rules) -> tuple[float, float]:
-    """When the last call of a Salesbot is due, and when it is given up."""
-    end = message.at + rules.continue_deadline
-    return end - min(LAST_SECONDS, rules.continue_deadline - rules.reply_deadline), end
-
-
-def _turns(conversation: Conversation) -> list[Turn]:
-    """The turns under way, then the one that begins.
-
-    A Salesbot that is being continued outside of any turn is one by itself: a former version left
-    it so.
-    """
-    taken = {one for turn in conversation.turns for one in turn.job_ids}
-    free = [one for one in conversation.messages if one.waits and one.job_id not in taken]
-    alone = [
-        Turn((one.job_id,), asked=MAX_QUESTIONS, outcome=one.outcome)
-        for one in free
-        if one.outcome and not one.let_go
-    ]
-    new = [one for one in free if not one.outcome]
-    begun = [Turn(_ids(_joined(conversation.rules, new[:1], new[1:])))] if new else []
-    return [*conversation.turns, *alone, *begun]
-
-
 def _carry_on(conversation: Conversation, turn: Turn, now: float) -> Step:
     """The next step of one turn."""
-    rules, members = conversation.rules, conversation.members(turn)
-    waiting = [one for one in members if one.waits and not one.let_go]
+    waiting = _waiting(conversation.members(turn))
     if not waiting:
         return Close(turn)
-    over = next((one for one in waiting if _is_over(one, rules, now)), None)
+    over = next((one for one in waiting if is_over(one, conversation.rules, now)), None)
     if over:
         return GiveUp(over.job_id)
     if turn.outcome is None:
         return _find_words(conversation, turn, now)
-    unknown = next((one for one in waiting if one.unknown_since is not None), None)
-    if unknown is None and (held := _hold(conversation, turn, now)):
-        return held
-    target = unknown or _target(waiting, rules, now)
-    if target.next_at > now:
-        return Wait(_soonest_of(target, waiting, rules, now) - now)
-    if rules.looks_up_tag and conversation.tagged is None:
-        return LookUp()
-    return Send(target.job_id, turn)
+    return _hold(conversation, turn, now) or _send(conversation, turn, now)
 
 
 def _find_words(conversation: Conversation, turn: Turn, now: float) -> Step:
-    """The reply, or the sentence that takes its place. The AI is asked at once."""
-    rules = conversation.rules
-    texts = _with_newer(conversation, turn, now)
-    turn, last_moment = replace(turn, job_ids=_ids(texts)), _last_moment(texts, rules)
-    said = question(texts)
-    if not rules.enabled:
-        return Say(turn, "fallback", "fail")
-    if turn.final or now >= last_moment:
-        return Say(turn, "fallback", "fail", error=_why(turn))
-    if not said:
-        return _ask_for_text(conversation, turn, texts, now)
-    if says_handoff(rules.handoff_phrases, said):
-        return Say(turn, "handoff", "handoff", reason="the customer asked for it")
-    if conversation.cap:
-        return Say(turn, "handoff", "handoff", reason=f"{conversation.cap} reached")
-    if turn.asked >= MAX_QUESTIONS:
-        return Say(turn, "fallback", "fail", error="asked three times, and no reply was kept")
-    if turn.retry_at > now:
-        return Wait(min(turn.retry_at, last_moment) - now)
-    if rules.looks_up_tag and conversation.tagged is None:
-        return LookUp()
-    return Ask(turn, last_moment - now)
+    """The first rule that applies; else the AI is asked, at once."""
+    texts = with_newer(conversation, turn, now)
+    case = Case(conversation, growing(turn, texts), texts, question(texts), now)
+    for rule in RULES:
+        if step := rule(case):
+            return step
+    return Ask(case.turn, case.last_moment - now)
 
 
-def _ask_for_text(
-    conversation: Conversation, turn: Turn, texts: Sequence[Message], now: float
-) -> Step:
-    """Nothing to read: said once in a few minutes, when no text has followed."""
-    if conversation.no_text_said and texts[0].own:
-        return LetGo(texts[0].job_id, SKIP)
-    quiet = _quiet_until(texts, conversation.rules)
-    if quiet > now:
-        return Wait(quiet - now)
-    return Say(turn, "no_text", "success")
+@dataclass(frozen=True)
+class Case:
+    """A turn that has nothing to say yet: what the rules look at."""
+
+    conversation: Conversation
+    turn: Turn
+    texts: Sequence[Message]
+    said: str
+    now: float
+
+    @property
+    def last_moment(self) -> float:
+        """When the AI's time ends."""
+        return last_moment(self.texts, self.conversation.rules)
+
+
+def _switched_off(case: Case) -> Step | None:
+    """The integration was disabled after it had accepted the request."""
+    off = not case.conversation.rules.enabled
+    return Say(case.turn, "fallback", "fail") if off else None
+
+
+def _will_not_answer(case: Case) -> Step | None:
+    """The AI refuses for good."""
+    turn = case.turn
+    return Say(turn, "fallback", "fail", error=turn.error) if turn.final else None
+
+
+def _too_late(case: Case) -> Step | None:
+    """The reply deadline of the oldest text."""
+    if case.now < case.last_moment:
+        return None
+    error = f" ({case.turn.error})" if case.turn.error else ""
+    return Say(case.turn, "fallback", "fail", error=f"no reply before the deadline{error}")
+
+
+def _nothing_to_read(case: Case) -> Step | None:
+    """Voice messages and pictures: said once in a few minutes, when no text has followed."""
+    if case.said:
+        return None
+    if case.conversation.no_text_said and case.texts[0].own:
+        return LetGo(case.texts[0].job_id, SKIP)
+    quiet = quiet_until(case.texts, case.conversation.rules)
+    return Wait(quiet - case.now) if quiet > case.now else Say(case.turn, "no_text", "success")
+
+
+def _wants_a_human(case: Case) -> Step | None:
+    """One of the integration's phrases."""
+    if not says_handoff(case.conversation.rules.handoff_phrases, case.said):
+        return None
+    return Say(case.turn, "handoff", "handoff", reason="the customer asked for it")
+
+
+def _used_up(case: Case) -> Step | None:
+    """A cap of the integration or of the conversation."""
+    cap = case.conversation.cap
+    return Say(case.turn, "handoff", "handoff", reason=f"{cap} reached") if cap else None
+
+
+def _asked_enough(case: Case) -> Step | None:
+    """Workers died over this question, or lost its reply: it may be what kills them."""
+    if case.turn.asked < MAX_QUESTIONS:
+        return None
+    return Say(case.turn, "fallback", "fail", error="asked three times, no reply was kept")
+
+
+def _not_yet(case: Case) -> Step | None:
+    """The AI failed in a way that may pass."""
+    until = min(case.turn.retry_at, case.last_moment)
+    return Wait(until - case.now) if until > case.now else None
+
+
+def _maybe_tagged(case: Case) -> Step | None:
+    """The human's switch inside Kommo, where the integration uses one."""
+    unknown = case.conversation.rules.looks_up_tag and case.conversation.tagged is None
+    return LookUp() if unknown else None
+
+
+RULES: tuple[Callable[[Case], Step | None], ...] = (
+    _switched_off,
+    _will_not_answer,
+    _too_late,
+    _nothing_to_read,
+    _wants_a_human,
+    _used_up,
+    _asked_enough,
+    _not_yet,
+    _maybe_tagged,
+)
 
 
 def _hold(conversation: Conversation, turn: Turn, now: float) -> Step | None:
     """A reply waits until it is quiet; a newer text takes it back, and the AI is asked again.
 
+    Never while a call with it may have arrived, at most twice, and not when asking cannot help.
     None when it is to leave. A sentence of ours, which costs nothing, is found anew.
     """
-    texts, rules = _with_newer(conversation, turn, now), conversation.rules
+    if _unknown(conversation, turn):
+        return None
+    texts = with_newer(conversation, turn, now)
     newer = len(texts) > len(turn.job_ids)
     if turn.outcome and turn.outcome.source != "ai":
         return _find_words(conversation, turn, now) if newer else None
-    quiet = _quiet_until(texts, rules)
+    quiet = quiet_until(texts, conversation.rules)
     if quiet > now:
         return Wait(quiet - now)
-    seconds = _last_moment(texts, rules) - now
-    if not newer or turn.final or turn.asked >= MAX_QUESTIONS or seconds <= 0:
-        return None
-    return Ask(replace(turn, job_ids=_ids(texts)), seconds)
+    seconds = last_moment(texts, conversation.rules) - now
+    again = newer and not turn.final and turn.asked < MAX_QUESTIONS and seconds > 0
+    return Ask(growing(turn, texts), seconds) if again else None
+
+
+def _send(conversation: Conversation, turn: Turn, now: float) -> Step:
+    """To the newest Salesbot that waits; one whose outcome is unknown keeps the reply."""
+    rules, waiting = conversation.rules, _waiting(conversation.members(turn))
+    target = _unknown(conversation, turn) or target_of(waiting, rules, now)
+    if target.next_at > now:
+        return Wait(next_call_at(target, waiting, rules, now) - now)
+    if rules.looks_up_tag and conversation.tagged is None:
+        return LookUp()
+    return Send(target.job_id, turn)
 
 
 def _leave_to_the_human(conversation: Conversation, now: float) -> Step:
     """A human has the conversation: every Salesbot leaves without a word."""
-    rules = conversation.rules
     waiting = [one for one in conversation.messages if one.waits]
     for one in waiting:
-        if _is_over(one, rules, now):
+        if is_over(one, conversation.rules, now):
             return GiveUp(one.job_id)
         if one.next_at <= now:
             return LetGo(one.job_id, SKIP if one.own else SILENT_HANDOFF)
     if conversation.turns and not waiting:
         return Close(conversation.turns[0])
-    return Wait(_soonest(waiting, rules, now))
+    return Wait(soonest(waiting, conversation.rules, now))
 
 
 def _let_go(conversation: Conversation, now: float) -> Step:
     """Those whose customer was told through another Salesbot, or by a human."""
-    rules = conversation.rules
     waiting = [one for one in conversation.messages if one.waits and one.let_go]
     for one in waiting:
-        if _is_over(one, rules, now):
+        if is_over(one, conversation.rules, now):
             return GiveUp(one.job_id)
         if one.next_at <= now and one.outcome:
             return LetGo(one.job_id, one.outcome)
-    return Wait(_soonest(waiting, rules, now))
+    return Wait(soonest(waiting, conversation.rules, now))
 
 
-def _with_newer(conversation: Conversation, turn: Turn, now: float) -> list[Message]:
-    """A turn's texts and those that may still join it."""
-    members = list(conversation.members(turn))
-    rules = conversation.rules
-    if not members or now >= members[0].at + rules.reply_deadline * JOIN_SHARE:
-        return members
-    taken = {one for other in conversation.turns for one in other.job_ids} | set(turn.job_ids)
-    free = [
-        one
-        for one in conversation.messages
-        if one.waits and not one.outcome and one.job_id not in taken
-    ]
-    return _joined(rules, members, free)
+def _waiting(members: Sequence[Message]) -> list[Message]:
+    """Those whose Salesbots still wait for a word."""
+    return [one for one in members if one.waits and not one.let_go]
 
 
-def _joined(rules: Rules, members: Sequence[Message], newer: Sequence[Message]) -> list[Message]:
-    """Texts of our own widget that come within a third of the oldest one's deadline.
-
-    Hand-made bots do not know `skip`, and without bursts each message is answered alone.
-    """
-    joined = list(members)
-    if not joined or not joined[0].own or rules.burst <= 0:
-        return joined
-    until = joined[0].at + rules.reply_deadline * JOIN_SHARE
-    size = sum(len(one.text or NOT_READABLE) for one in joined)
-    for one in newer:
-        size += len(one.text or NOT_READABLE)
-        if not one.own or one.at > until or size > MAX_QUESTION_CHARACTERS:
-            break
-        joined.append(one)
-    return joined
-
-
-def _quiet_until(texts: Sequence[Message], rules: Rules) -> float:
-    """How long to listen for more: from the newest text, bounded from the oldest."""
-    if not texts[0].own:
-        return 0.0
-    burst = min(rules.burst, rules.reply_deadline * BURST_SHARE)
-    return min(texts[-1].at + burst, texts[0].at + LONGEST_BURST)
-
-
-def _last_moment(texts: Sequence[Message], rules: Rules) -> float:
-    """A turn's deadline is that of its oldest text; the fallback needs a moment to leave."""
-    margin = min(ASK_MARGIN, rules.reply_deadline * ASK_MARGIN_SHARE)
-    return texts[0].at + rules.reply_deadline - margin
-
-
-def _target(waiting: Sequence[Message], rules: Rules, now: float) -> Message:
-    """The newest Salesbot that waits, or an older one whose last minute has come.
-
-    One that Kommo keeps refusing gives way to the next older.
-    """
-    last = [one for one in waiting if _urgent_at(one, rules) <= now]
-    if last:
-        return last[0]
-    taken = [one for one in waiting if one.failures < TRIES_BEFORE_SHORT]
-    return (taken or waiting)[-1]
-
-
-def _urgent_at(message: Message, rules: Rules) -> float:
-    """When its last call is due; never again once that was made."""
-    start, _ = last_window(message, rules)
-    return max(start, message.next_at) if message.called_at < start else float("inf")
-
-
-def _soonest_of(target: Message, waiting: Sequence[Message], rules: Rules, now: float) -> float:
-    """When the target may be called, or before it something must happen to another one."""
-    ends = [last_window(one, rules)[1] for one in waiting]
-    urgent = [_urgent_at(one, rules) for one in waiting]
-    return min([target.next_at, *(one for one in (*ends, *urgent) if one > now)])
-
-
-def _is_over(message: Message, rules: Rules, now: float) -> bool:
-    """The continue deadline has passed, and the last call was made, or is not allowed."""
-    start, end = last_window(message, rules)
-    if now < end:
-        return False
-    return message.called_at >= start or message.next_at > now + BLOCKED_SECONDS
-
-
-def _blocks(conversation: Conversation, turn: Turn, now: float) -> float:
-    """Until when a turn holds the next one back; 0 when it does not."""
-    if turn.failed_at is None:
-        return float("inf")
-    third = conversation.rules.reply_deadline * JOIN_SHARE
-    until = turn.failed_at + min(LONGEST_HOLD_BACK, third)
-    return until if until > now else 0.0
-
-
-def _soonest(waiting: Sequence[Message], rules: Rules, now: float) -> float | None:
-    """The seconds until one of them may be called, or is over; None without any."""
-    times = [min(one.next_at, last_window(one, rules)[1]) for one in waiting]
-    return max(0.0, min(times) - now) if times else None
-
-
-def _why(turn: Turn) -> str:
-    """For the operator: what came of the questions."""
-    if turn.final:
-        return turn.error
-    return f"no reply before the deadline{f' ({turn.error})' if turn.error else ''}"
-
-
-def _ids(messages: Sequence[Message]) -> tuple[str, ...]:
-    return tuple(one.job_id for one in messages)
+def _unknown(conversation: Conversation, turn: Turn) -> Message | None:
+    """The Salesbot that may have got the turn's reply already."""
+    waiting = _waiting(conversation.members(turn))
+    return next((one for one in waiting if one.unknown_since is not None), None)

@@ -17,6 +17,8 @@ HOLD_WHILE_SENDING = 15.0
 # The AI's time ends before the deadline, so that the fallback leaves in time.
 ASK_MARGIN = 1.0
 ASK_MARGIN_SHARE = 0.1
+# The conversation stays ours a little longer than the AI may take.
+ASK_HOLD_MARGIN = 0.5
 # A thread waits that long itself; a longer wait is RQ's, which holds no thread.
 SHORT_WAIT = 2.5
 # Another worker has the conversation: look again after this.

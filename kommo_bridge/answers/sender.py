@@ -3,13 +3,18 @@
 import logging
 import time
 from dataclasses import dataclass
+from http import HTTPStatus
+from urllib.parse import urlsplit
 
 from kommo_bridge.answers.conversation import Outcome
 from kommo_bridge.conversations.keys import integration_name
 from kommo_bridge.errors import KommoError
-from kommo_bridge.integrations.store import Integration, IntegrationStore
-from kommo_bridge.kommo.client import CallResult, KommoClient, NotNow, Slot
+from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.integrations.store import IntegrationStore
+from kommo_bridge.kommo.client import KommoClient
 from kommo_bridge.kommo.continuation import Continuation, continuation
+from kommo_bridge.kommo.results import CallResult
+from kommo_bridge.kommo.slot import NotNow, Slot
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.telemetry.incidents import (
     ANSWERS_FAIL,
@@ -32,9 +37,9 @@ class Sender:
     metrics: Metrics
     incidents: Incidents
 
-    def book(self, integration: Integration) -> Slot | NotNow:
-        """The next free call to the integration's account."""
-        booked = self.client.book(integration.host)
+    def book(self, integration: Integration, job_id: str) -> Slot | NotNow:
+        """The next free call to the integration's account; who is told `NotNow` keeps its place."""
+        booked = self.client.book(integration.host, waiter=job_id)
         if isinstance(booked, NotNow):
             self.metrics.count("kommo_bridge_retries", "kommo")
         return booked
@@ -45,7 +50,10 @@ class Sender:
         """Continue one Salesbot; what went wrong is in the result."""
         started = time.monotonic()
         token = integration.access_token
-        result = self.client.continue_salesbot(slot, request.return_url, body, token)
+        try:
+            result = self.client.continue_salesbot(slot, request.return_url, body, token)
+        except KommoError as error:  # no token goes anywhere else
+            result = CallResult(HTTPStatus.FORBIDDEN, error=str(error))
         if result.accepted:
             seconds = time.monotonic() - started
             self.metrics.observe("kommo_bridge_continue_seconds", seconds)
@@ -60,7 +68,7 @@ class Sender:
             codes=",".join(result.codes) or None,
         )
         self.metrics.count("kommo_bridge_failures", f"kommo_{result.status or 'no_answer'}")
-        bad = ((TOKEN_REFUSED,) if result.status == 401 else ()) + (  # noqa: PLR2004
+        bad = ((TOKEN_REFUSED,) if result.status == HTTPStatus.UNAUTHORIZED else ()) + (
             (BLOCKED_BY_KOMMO,) if result.blocked else ()
         )
         if bad:
@@ -122,8 +130,12 @@ class Sender:
     def is_tagged(self, request: WidgetRequest, integration: Integration) -> bool:
         """Whether the lead has the integration's pause tag; no when Kommo cannot say."""
         try:
+            place = urlsplit(request.return_url)
             tags = self.client.lead_tags(
-                request.return_url, request.entity_id, integration.access_token
+                integration.host,
+                request.entity_id,
+                integration.access_token,
+                base_url=f"{place.scheme}://{place.netloc}",
             )
         except KommoError as error:
             log_event(

@@ -1,14 +1,17 @@
 -- One conversation: take or keep the right to work on it, change it, and look at it, in one step.
 --
--- Whoever holds the lock is alone with the conversation. A job that runs again after a crash takes
--- the lock of its own former run; that run's changes then come to nothing.
+-- Whoever holds the lock is alone with the conversation, and only a look takes it. A job that runs
+-- again after a crash takes the lock of its own former run, whose changes then come to nothing; the
+-- sweep, which may look while the job is well, never does.
 -- Records are named by the texts of the conversation, so their keys cannot be declared: Redis
 -- Cluster is not supported.
 local lock, texts, turns, pause, no_text, tagged, hour, day, month, record = unpack(KEYS)
-local token, hold, job, records, person, first, value, silent_only, commands = unpack(ARGV)
+local token, hold, looks, former, job, records, person, first, value, silent_only, commands =
+  unpack(ARGV)
 
 local held = redis.call('GET', lock)
-if not held or held == token or (first ~= '' and string.sub(held, 1, #job + 1) == job .. ':') then
+local own_former = former ~= '' and held and string.sub(held, 1, #former) == former
+if held == token or (looks ~= '' and (not held or own_former)) then
   redis.call('SET', lock, token, 'PX', hold)
   held = token
 end
@@ -33,11 +36,10 @@ for place = 1, #found, 2 do
   states[#states + 1] = redis.call('HMGET', records .. found[place], 'request', 'state', 'outcome',
     'uncertain', 'failures', 'next_at', 'called_at', 'plain')
 end
+local marks = {paused, redis.call('EXISTS', no_text), redis.call('GET', tagged)}
+local counted = {redis.call('GET', hour), redis.call('HGET', day, 'replies'),
+  redis.call('HGET', day, 'tokens'), redis.call('HGET', month, 'tokens')}
+local own = redis.call('HMGET', record, 'state', 'error', 'attempts')
 local time = redis.call('TIME')
-return {
-  mine, kept, time[1] + 0, time[2] + 0, paused, redis.call('EXISTS', no_text),
-  redis.call('GET', tagged), redis.call('HGET', turns, person),
-  redis.call('GET', hour), redis.call('HMGET', day, 'replies', 'tokens'),
-  redis.call('HGET', month, 'tokens'),
-  redis.call('HMGET', record, 'state', 'error', 'attempts'), found, states,
-}
+return {mine, kept, tonumber(time[1]), tonumber(time[2]), marks, counted, own,
+  redis.call('HGET', turns, person), found, states}

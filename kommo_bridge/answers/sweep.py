@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -54,7 +55,7 @@ class Sweep:
 
     def _one(self, job_id: str, now: float) -> None:
         """What nobody foresaw, such as a record of another version, must not stop the others."""
-        kept = self.redis.hmget(record_key(job_id), "request", "state")
+        kept: list[Any] = self.redis.hmget(record_key(job_id), "request", "state")
         if kept[0] is None or kept[1] is not None:
             self.redis.zrem(OPEN_KEY, job_id)
             return

@@ -10,7 +10,7 @@ from http import HTTPStatus
 
 from kommo_bridge.answers.conversation import Message
 from kommo_bridge.answers.retries import TRIES_BEFORE_SHORT, wait_after
-from kommo_bridge.kommo.client import CallResult
+from kommo_bridge.kommo.results import CallResult
 
 GONE = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
 REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FORBIDDEN)
@@ -30,8 +30,6 @@ class Accepted:
 @dataclass(frozen=True)
 class Final:
     """Nobody waits there any more, or Kommo refuses this account."""
-
-    gone: bool
 
 
 @dataclass(frozen=True)
@@ -63,21 +61,22 @@ def verdict(
         message: Who was called, as it was known before the call.
         handlers: Execute handlers were sent.
         short: The fallback sentence was sent already, or nothing.
-        token_changed: Another access token has been stored meanwhile.
+        token_changed: It was refused, and another one has been stored meanwhile.
     """
-    unknown = message.unknown_since is not None or result.may_have_arrived
-    wait = wait_after(message.failures)
-    if result.accepted:
+    was_unknown = message.unknown_since is not None
+    gone = result.status in GONE
+    if result.accepted or (gone and was_unknown):
         return Accepted()
-    if result.status in GONE:
-        return Accepted() if message.unknown_since is not None else Final(gone=True)
-    if result.status == HTTPStatus.UNAUTHORIZED and token_changed:
+    refused = result.status in REFUSED and not result.blocked and not token_changed
+    if gone or refused:
+        return Final()
+    unknown = was_unknown or result.may_have_arrived
+    if token_changed:
         return Later(0.0, unknown)
-    if result.status in REFUSED and not result.blocked:
-        return Final(gone=False)
     if result.status == HTTPStatus.BAD_REQUEST and handlers:
         return Later(0.0, unknown, plain=True)
-    if result.status in ABOUT_THE_TEXT and not short and not unknown:
-        last = message.failures + 1 >= TRIES_BEFORE_SHORT
-        return Later(0.0 if last else wait, short=last)
+    wait = wait_after(message.failures)
+    tried = message.failures + 1 >= TRIES_BEFORE_SHORT
+    if result.status in ABOUT_THE_TEXT and not short and not unknown and tried:
+        return Later(0.0, short=True)
     return Later(max(wait, result.retry_after_seconds or 0.0), unknown)

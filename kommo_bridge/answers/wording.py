@@ -1,11 +1,12 @@
 """The integration's own sentences, in the language of the conversation so far."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kommo_bridge.answers.conversation import Source
+from kommo_bridge.conversations.memory import Conversations
+from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.sentences import language_of, sentence
-from kommo_bridge.integrations.store import Integration
+from kommo_bridge.kommo.widget_request import WidgetRequest
 
 
 @dataclass(frozen=True)
@@ -14,13 +15,16 @@ class Wording:
 
     Attributes:
         integration: Whose sentences.
-        said: What the customer wrote, the newest first: it shows the language.
+        memory, request: What was said before shows the language.
     """
 
     integration: Integration
-    said: Sequence[str]
+    memory: Conversations
+    request: WidgetRequest
 
-    def say(self, kind: Source) -> str:
-        """The fallback, the no-text or the handoff sentence."""
+    def say(self, kind: Source, said: str = "") -> str:
+        """The `fallback`, the `no_text` or the `handoff` sentence; `said` is the newest text."""
         text: str = getattr(self.integration, f"{kind}_text")
-        return sentence(text, language_of(self.said))
+        before = self.memory.history(self.request, self.integration)
+        texts = [said or self.request.message, *(one.customer for one in reversed(before))]
+        return sentence(text, language_of(texts))

@@ -1,13 +1,15 @@
-"""`flask alerts`: try the webhook, and see what is wrong right now."""
+"""`flask alerts`: try the webhook, and list what is wrong right now."""
 
 import time
 
 import click
 from redis import Redis
 
-from kommo_bridge.cli.tables import table, told
+from kommo_bridge.cli.tables import errors_as_messages, table
 from kommo_bridge.errors import SettingsError
-from kommo_bridge.monitoring.alerts import KINDS, Alerts
+from kommo_bridge.monitoring.alerts import Alerts
+from kommo_bridge.monitoring.kinds import KINDS
+from kommo_bridge.monitoring.webhook import Webhook
 from kommo_bridge.settings import Settings
 
 
@@ -21,10 +23,10 @@ def alerts_group(redis: Redis, settings: Settings) -> click.Group:
     @group.command("test")
     def test() -> None:
         """Send a test message; exit status 1 when it is not accepted."""
-        with told():
+        with errors_as_messages():
             if not settings.alert_webhook_url:
-                raise SettingsError("ALERT_WEBHOOK_URL is not set: there is nobody to tell.")
-            Alerts(redis, settings.alert_webhook_url).post(
+                raise SettingsError("ALERT_WEBHOOK_URL is not set: alerts are only logged.")
+            Webhook(settings.alert_webhook_url).post(
                 {
                     "text": "kommo_bridge: this is a test. Alerts arrive here.",
                     "kind": "test",
@@ -36,16 +38,17 @@ def alerts_group(redis: Redis, settings: Settings) -> click.Group:
 
     @group.command("list")
     def show() -> None:
-        """What was told and is not well yet."""
-        with told():
-            found = Alerts(redis, settings.alert_webhook_url or "").open()
+        """The alerts that are not resolved yet."""
+        with errors_as_messages():
+            found = Alerts(redis, None).open()
         if not found:
-            click.echo("Nothing was told that is not well again.")
+            click.echo("No open alerts.")
             return
-        rows = [("since", "kind", "what")]
-        for name, one in found.items():
-            moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.at))
-            rows.append((moment, name, KINDS[name].title))
+        rows = [("since", "kind", "what", "whom")]
+        for name, state in found.items():
+            moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(state.at))
+            whom = ", ".join(one for one in state.subjects if one)
+            rows.append((moment, name, KINDS[name].title, whom or "-"))
         for line in table(rows):
             click.echo(line)
 

@@ -3,13 +3,17 @@
 import logging
 import secrets
 import time
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
 from kommo_bridge.cli.tables import told
 from kommo_bridge.conversations.keys import conversation_name
-from kommo_bridge.integrations.store import Integration, IntegrationStore
+from kommo_bridge.errors import BridgeError
+from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.settings import Settings
 
@@ -63,14 +67,14 @@ def _ask() -> str:
 
 
 def _say(request: WidgetRequest, integration: Integration, parts: "Parts") -> None:
+    from kommo_bridge.answers.terminal import Terminal  # noqa: PLC0415
     from kommo_bridge.jobs import rules_of  # noqa: PLC0415
 
-    terminal = terminal_of(parts)
+    terminal = Terminal(**vars(parts.steps.sender))
     steps = replace(parts.steps, sender=terminal)
+    rules = rules_of(integration, parts.settings, request)
     with suppress(BridgeError):  # what failed stands in the outcome
-        while (
-            wait := steps.run(request, integration, rules_of(integration, parts.settings))
-        ) is not None:
+        while (wait := steps.run(request, integration, rules)) is not None:
             time.sleep(wait)
     outcome = terminal.outcome
     text = "(says nothing)" if outcome.silent else outcome.reply.replace("\n", "\n           ")

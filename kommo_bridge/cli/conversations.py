@@ -54,7 +54,7 @@ def _memory_commands(
         """Show what is remembered of a conversation, the oldest first."""
         with told():
             conversation = _name(store, name, entity_type, entity_id)
-            turns, pause = conversations.turns(conversation), conversations.paused(conversation)
+            turns, pause = conversations.exchanges(conversation), conversations.paused(conversation)
         for turn in turns:
             click.echo(f"{datetime.fromtimestamp(turn.at, UTC):%Y-%m-%d %H:%M} UTC")
             click.echo(f"  customer   {turn.customer}".replace("\n", "\n             "))

@@ -1,43 +1,54 @@
 """`flask integrations`: who may speak to the bridge, and how it answers."""
 
-import json
-import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, fields, replace
-from pathlib import Path
+from collections.abc import Iterable
+from dataclasses import asdict, replace
 from typing import Any
 
 import click
-from flask import current_app
 from flask.cli import AppGroup
 
+from kommo_bridge.cli.integration_files import file_commands, read_text
 from kommo_bridge.cli.tables import table, told
 from kommo_bridge.cli.token import mint_token
 from kommo_bridge.errors import IntegrationError
-from kommo_bridge.integrations.store import (
+from kommo_bridge.integrations.integration import (
     DOMAINS,
+    FIELDS,
+    HELP,
+    KINDS,
     SECRETS,
     Integration,
-    IntegrationStore,
     from_mapping,
 )
+from kommo_bridge.integrations.store import IntegrationStore
+from kommo_bridge.settings import Settings
 
-NAMES = ", ".join(item.name for item in fields(Integration))
+NAMES = ", ".join(FIELDS)
 
 
-def integrations_group(store: IntegrationStore) -> AppGroup:
+class FieldsCommand(click.Command):
+    """A command whose help ends with all fields of an integration."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """What each field means and must be."""
+        with formatter.section("Fields"):
+            formatter.write_dl(
+                [(name, f"{HELP[name]} Must {KINDS[name].must}.{_unset(name)}") for name in FIELDS]
+            )
+
+
+def integrations_group(store: IntegrationStore, settings: Settings) -> AppGroup:
     """The group `flask integrations`."""
     group = AppGroup("integrations", help="The Kommo accounts that this bridge answers for.")
     makers = (
         _reading_commands,
-        _check_command,
         _adding_commands,
         _changing_commands,
-        _file_commands,
-        _backup_command,
+        file_commands,
     )
     for make in makers:
         make(group, store)
+    _check_command(group, store, settings)
     return group
 
 
@@ -65,7 +76,7 @@ def _reading_commands(group: AppGroup, store: IntegrationStore) -> None:
             click.echo(line)
 
 
-def _check_command(group: AppGroup, store: IntegrationStore) -> None:
+def _check_command(group: AppGroup, store: IntegrationStore, settings: Settings) -> None:
     @group.command("check")
     @click.argument("name")
     def check(name: str) -> None:
@@ -75,7 +86,6 @@ def _check_command(group: AppGroup, store: IntegrationStore) -> None:
 
         with told():
             integration = store.get(name)
-        settings = current_app.config["KOMMO_BRIDGE_SETTINGS"]
         faults = 0
         for finding in examine(integration, settings, mint_token(integration, 1, 300)):
             click.echo(f"{finding.state:7}  {finding.subject:12}  {finding.text}")
@@ -86,11 +96,11 @@ def _check_command(group: AppGroup, store: IntegrationStore) -> None:
 
 def _adding_commands(group: AppGroup, store: IntegrationStore) -> None:
     @group.command("add")
-    @click.option("--subdomain", required=True, help="The first label of the account's host.")
-    @click.option("--integration-id", required=True, help="The integration's id (a UUID).")
-    @click.option("--account-id", type=int, help="The account's number; else the first request's.")
-    @click.option("--domain", type=click.Choice(DOMAINS), default=DOMAINS[0], show_default=True)
-    @click.option("--name", default="", help="A name for you.")
+    @click.option("--subdomain", required=True, help=HELP["subdomain"])
+    @click.option("--integration-id", required=True, help=HELP["integration_id"])
+    @click.option("--account-id", type=int, help=HELP["account_id"])
+    @click.option("--domain", type=click.Choice(DOMAINS), default=DOMAINS[0], help=HELP["domain"])
+    @click.option("--name", default="", help=HELP["name"])
     @click.option(
         "--secret-key",
         envvar="KOMMO_SECRET_KEY",
@@ -116,7 +126,7 @@ def _adding_commands(group: AppGroup, store: IntegrationStore) -> None:
         """Add one integration. Secrets come from options, the environment or a hidden prompt."""
         values = {key: value for key, value in given.items() if value is not None}
         if instructions_file:
-            values["instructions"] = _read_text(instructions_file)
+            values["instructions"] = read_text(instructions_file)
         with told():
             integration = from_mapping(values)
             store.add(integration)
@@ -124,10 +134,11 @@ def _adding_commands(group: AppGroup, store: IntegrationStore) -> None:
 
 
 def _changing_commands(group: AppGroup, store: IntegrationStore) -> None:
-    @group.command("set", help=f"Change fields of one integration.\n\nFields: {NAMES}.")
+    @group.command("set", cls=FieldsCommand)
     @click.argument("name")
     @click.argument("changes", nargs=-1, required=True, metavar="KEY=VALUE ...")
     def set_(name: str, changes: tuple[str, ...]) -> None:
+        """Change fields of one integration."""
         with told():
             integration = store.get(name)
             changed = _changed(integration, changes)
@@ -152,39 +163,11 @@ def _changing_commands(group: AppGroup, store: IntegrationStore) -> None:
     def remove(name: str, *, yes: bool) -> None:
         """Forget one integration and its secrets."""
         with told():
-            integration = store.get(name)
+            integration = store.get_without_secrets(name)
             if not yes:
                 click.confirm(f"Remove {integration.host} and its secrets?", abort=True)
             store.remove(integration)
         click.echo(f"Removed {integration.host}.")
-
-
-def _file_commands(group: AppGroup, store: IntegrationStore) -> None:
-    @group.command("import")
-    @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
-    def import_(file: str) -> None:
-        """Add or update integrations from a JSON list, as `export` prints it. All or nothing."""
-        with told():
-            count = store.fill(_read_list(file))
-        click.echo(f"Imported {count} integration{'' if count == 1 else 's'}.")
-
-    @group.command("export")
-    @click.option("--with-secrets", is_flag=True, help="Secrets too, in plain text.")
-    def export(*, with_secrets: bool) -> None:
-        """Print all integrations as JSON. Secrets only when asked for."""
-        with told():
-            items = [_exported(item, with_secrets=with_secrets) for item in store.all()]
-        click.echo(json.dumps(items, indent=2, ensure_ascii=False))
-
-
-def _backup_command(group: AppGroup, store: IntegrationStore) -> None:
-    @group.command("backup")
-    @click.argument("file", type=click.Path(path_type=Path))
-    def backup(file: Path) -> None:
-        """Copy the store to a new FILE while it is in use; it needs the same SECRET_KEY."""
-        with told():
-            count = store.backup(file)
-        click.echo(f"{count} integration{'' if count == 1 else 's'} in {file}.")
 
 
 def _switch(store: IntegrationStore, name: str, *, enabled: bool) -> None:
@@ -209,34 +192,18 @@ def _changed(integration: Integration, changes: Iterable[str]) -> Integration:
     return from_mapping(values)
 
 
-def _read_text(file: str) -> str:
-    try:
-        return Path(file).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise click.ClickException(f"{file} cannot be read as UTF-8 text.") from error
-
-
-def _read_list(file: str) -> list[Mapping[str, Any]]:
-    text = sys.stdin.read() if file == "-" else _read_text(file)
-    try:
-        items = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise IntegrationError(f"{file} is not JSON: {error}") from None
-    if not isinstance(items, list):
-        raise IntegrationError(f"{file} must hold a JSON list of integrations.")
-    return items
-
-
-def _exported(integration: Integration, *, with_secrets: bool) -> dict[str, Any]:
-    values = asdict(integration)
-    return {key: value for key, value in values.items() if with_secrets or key not in SECRETS}
-
-
 def _shown(key: str, value: Any) -> str:
     if key in SECRETS:
         return f"...{value[-4:]}" if len(value) >= 12 else "set" if value else "-"  # noqa: PLR2004
-    text = "-" if value is None or value == "" else str(value)
+    if value is None:
+        return f"- ({KINDS[key].unset.replace('`', '')})"
+    text = str(value) or "-"
     return " ".join(text.split())
+
+
+def _unset(name: str) -> str:
+    unset = KINDS[name].unset.replace("`", "")
+    return f" When empty: {unset}." if unset else ""
 
 
 def _list_row(item: Integration) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
-"""What all commands share: tables that line up, and errors told in one sentence."""
+"""What all commands share: tables that line up, and errors as one sentence."""
 
+import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -10,17 +11,22 @@ from kommo_bridge.errors import BridgeError
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def errors_as_messages() -> Iterator[None]:
     """Our errors as one sentence and exit status 1, not as a traceback."""
     try:
         yield
     except BridgeError as error:
         raise click.ClickException(str(error)) from None
+    except sqlite3.Error as error:
+        raise click.ClickException(f"The integration store cannot be used: {error}.") from None
     except RedisError as error:
         raise click.ClickException(
             f"Redis cannot be reached ({type(error).__name__}): is it running, and is REDIS_URL "
             "right?"
         ) from None
+
+
+told = errors_as_messages  # the former name
 
 
 def table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:

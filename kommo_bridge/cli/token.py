@@ -5,8 +5,9 @@ import time
 import click
 from flask.cli import AppGroup
 
-from kommo_bridge.errors import BridgeError
-from kommo_bridge.integrations.store import Integration, IntegrationStore
+from kommo_bridge.cli.tables import errors_as_messages
+from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.kommo.tokens import sign_bot_token
 
 
@@ -30,10 +31,8 @@ def token_group(integrations: IntegrationStore) -> AppGroup:
         An account that has not spoken yet has no known number: the token then says 0, which is
         accepted but never stored.
         """
-        try:
+        with errors_as_messages():
             integration = integrations.get(name)
-        except BridgeError as error:
-            raise click.ClickException(str(error)) from None
         click.echo(mint_token(integration, entity_id, minutes * 60))
 
     return group

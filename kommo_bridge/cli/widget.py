@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import click
-from flask import current_app
 from flask.cli import AppGroup
 
 from kommo_bridge.errors import ArchiveError
@@ -18,55 +17,69 @@ from kommo_bridge.widget.build import (
 
 DEFAULT_ARCHIVE = Path("dist/kommo-bridge-widget.zip")
 
-widget = AppGroup("widget", help="Build and check the widget that is uploaded to Kommo.")
+
+def widget_group(public_url: str | None) -> AppGroup:
+    """The group `flask widget`, for a bridge at `PUBLIC_URL`."""
+    group = AppGroup("widget", help="Build and check the widget that is uploaded to Kommo.")
+    _build_command(group, public_url)
+    _check_command(group)
+    return group
 
 
-@widget.command()
-@click.option("--url", help="Public address of this bridge. Default: PUBLIC_URL.")
-@click.option(
-    "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default=DEFAULT_ARCHIVE,
-    show_default=True,
-    help="Where the archive is written.",
-)
-@click.option("--version", help="E.g. 1.0.1. Default: the version in widgets/shared/manifest.json.")
-def build(url: str | None, output: Path, version: str | None) -> None:
-    """Build the archive. Kommo wants a greater version at every upload."""
-    address = widget_request_url(url or _public_url())
-    try:
-        version = version or source_version(SHARED_WIDGET)
-        archive = build_archive(SHARED_WIDGET, address, version)
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_bytes(archive)
-    except (ArchiveError, OSError) as error:
-        raise click.ClickException(str(error)) from error
-    click.echo(f"{output}: version {version}, {len(archive) / 1024:.0f} KB")
-    click.echo(f"Widget requests go to {address}")
-    click.echo(f"If Kommo has version {version} already, add --version {_next_version(version)}")
+def _build_command(group: AppGroup, public_url: str | None) -> None:
+    @group.command()
+    @click.option("--url", help="Public address of this bridge. Default: PUBLIC_URL.")
+    @click.option(
+        "--output",
+        type=click.Path(dir_okay=False, path_type=Path),
+        default=DEFAULT_ARCHIVE,
+        show_default=True,
+        help="Where the archive is written.",
+    )
+    @click.option(
+        "--version", help="E.g. 1.0.1. Default: the version in widgets/shared/manifest.json."
+    )
+    def build(url: str | None, output: Path, version: str | None) -> None:
+        """Build the archive. Kommo wants a greater version at every upload."""
+        address = widget_request_url(url or _known(public_url))
+        try:
+            version = version or source_version(SHARED_WIDGET)
+            archive = build_archive(SHARED_WIDGET, address, version)
+            output.parent.mkdir(parents=True, exist_ok=True)
+            output.write_bytes(archive)
+        except (ArchiveError, OSError) as error:
+            raise click.ClickException(str(error)) from error
+        click.echo(f"{output}: version {version}, {len(archive) / 1024:.0f} KB")
+        click.echo(f"Widget requests go to {address}")
+        click.echo(
+            f"If Kommo has version {version} already, add --version {_next_version(version)}"
+        )
 
 
-@widget.command()
-@click.argument(
-    "archive",
-    metavar="[ZIP]",
-    type=click.Path(path_type=Path),
-    default=DEFAULT_ARCHIVE,
-    required=False,
-)
-def check(archive: Path) -> None:
-    """Check an archive by the rules of Kommo, one line a rule; exit status 1 on a fault."""
-    try:
-        findings = check_archive(archive.read_bytes())
-    except OSError as error:
-        raise click.ClickException(f"{archive}: cannot be read: {error.strerror}.") from error
-    for finding in findings:
-        click.echo(_line(finding))
-    faults = sum(not finding.ok for finding in findings)
-    click.echo(f"{archive}: {f'{faults} of ' if faults else 'all '}{len(findings)} rules", nl=False)
-    click.echo(" broken" if faults else " kept")
-    if faults:
-        raise click.exceptions.Exit(1)
+def _check_command(group: AppGroup) -> None:
+    @group.command()
+    @click.argument(
+        "archive",
+        metavar="[ZIP]",
+        type=click.Path(path_type=Path),
+        default=DEFAULT_ARCHIVE,
+        required=False,
+    )
+    def check(archive: Path) -> None:
+        """Check an archive by the rules of Kommo, one line a rule; exit status 1 on a fault."""
+        try:
+            findings = check_archive(archive.read_bytes())
+        except OSError as error:
+            raise click.ClickException(f"{archive}: cannot be read: {error.strerror}.") from error
+        for finding in findings:
+            click.echo(_line(finding))
+        faults = sum(not finding.ok for finding in findings)
+        click.echo(
+            f"{archive}: {f'{faults} of ' if faults else 'all '}{len(findings)} rules", nl=False
+        )
+        click.echo(" broken" if faults else " kept")
+        if faults:
+            raise click.exceptions.Exit(1)
 
 
 def widget_request_url(public_url: str) -> str:
@@ -75,8 +88,7 @@ def widget_request_url(public_url: str) -> str:
     return base + WIDGET_REQUEST_PATH
 
 
-def _public_url() -> str:
-    public_url: str | None = current_app.config["KOMMO_BRIDGE_SETTINGS"].public_url
+def _known(public_url: str | None) -> str:
     if not public_url:
         raise click.ClickException(
             "The address of this bridge is not known: give --url https://bridge.example.com "

@@ -4,7 +4,7 @@ A conversation is one integration and the entity of its signed token; nothing of
 another.
 """
 
-from kommo_bridge.integrations.store import Integration
+from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.redis_client import PREFIX
 

@@ -1,7 +1,8 @@
 """What was said before in a conversation, and whether a human has taken over.
 
 A conversation is one integration and the entity of its signed token; nothing of one ever reaches
-another. Kept in Redis with a lifetime and a bounded size. What waits for an answer lives in `answers`.
+another. Kept in Redis with a lifetime and a bounded size. What waits for an answer is `answers`'
+business.
 """
 
 import json
@@ -18,7 +19,7 @@ from kommo_bridge.conversations.keys import (
     texts_key,
     turns_key,
 )
-from kommo_bridge.integrations.store import Integration
+from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest
 
 # What the AI is told of the past, in characters; the oldest exchanges go first.

@@ -12,7 +12,7 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from kommo_bridge.conversations.keys import conversation_name, hour_key, period_key
-from kommo_bridge.integrations.store import Integration
+from kommo_bridge.integrations.integration import CAPS, Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.telemetry.logs import log_event
 
@@ -20,8 +20,8 @@ HOUR_SECONDS = 3600
 DAY_KEPT_SECONDS = 40 * 86400
 MONTH_KEPT_SECONDS = 400 * 86400
 WARN_SHARE = 0.8
-CAPS = ("replies_per_hour", "replies_per_day", "tokens_per_day", "tokens_per_month")
-PERIOD_CAPS = CAPS[1:]
+# What `answers/state.lua` reads: of the conversation's hour, of the day, of the month.
+COUNTED = ("replies_per_hour", "replies_per_day", "tokens_per_day", "tokens_per_month")
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class Usage:
             pipeline.hmget(month, "replies", "tokens")
             (replies, tokens), (month_replies, month_tokens) = pipeline.execute()
         return [
-            Used("replies_per_day", int(replies or 0), integration.replies_per_day),
+            Used("replies_per_day", int(replies or 0), integration.cap("replies_per_day")),
             Used("tokens_per_day", int(tokens or 0), integration.tokens_per_day),
             Used("replies_per_month", int(month_replies or 0), 0),
             Used("tokens_per_month", int(month_tokens or 0), integration.tokens_per_month),
@@ -106,19 +106,17 @@ class Usage:
 
     def _capped(self, integration: Integration) -> list[Used]:
         """What is used, where there is a cap to look at."""
-        return (
-            self.used(integration) if any(getattr(integration, cap) for cap in PERIOD_CAPS) else []
-        )
+        return self.used(integration) if any(map(integration.cap, CAPS)) else []
 
 
 def cap_reached(integration: Integration, counted: Sequence[bytes | None]) -> str:
     """The first cap that is reached, empty when none is.
 
     Args:
-        counted: What Redis holds, in the order of `CAPS`.
+        counted: What Redis holds, in the order of `COUNTED`.
     """
-    for name, count in zip(CAPS, counted, strict=True):
-        if 0 < getattr(integration, name) <= int(count or 0):
+    for name, count in zip(COUNTED, counted, strict=True):
+        if 0 < integration.cap(name) <= int(count or 0):
             return name
     return ""
 

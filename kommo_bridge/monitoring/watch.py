@@ -10,46 +10,65 @@ import sqlite3
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
+from kommo_bridge.answers.record import OPEN_KEY
 from kommo_bridge.conversations.keys import integration_name
 from kommo_bridge.errors import IntegrationError, SettingsError
 from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.kommo.tokens import days_left
 from kommo_bridge.monitoring.alerts import Alerts
+from kommo_bridge.monitoring.kinds import (
+    ANSWERS_OVERDUE,
+    EXPIRY_STEPS_DAYS,
+    QUEUE_IS_OLD,
+    REDIS_REFUSES,
+    REQUESTS_REFUSED,
+    TOKEN_EXPIRES,
+)
+from kommo_bridge.monitoring.webhook import Webhook
 from kommo_bridge.queue.state import oldest_queued_seconds, work_queue
 from kommo_bridge.redis_client import PREFIX
+from kommo_bridge.settings import Settings
 from kommo_bridge.telemetry.incidents import ANSWERS_FAIL, Incidents
-from kommo_bridge.telemetry.logs import log_event, told_error
+from kommo_bridge.telemetry.logs import error_text, log_event
+from kommo_bridge.telemetry.outage import Outage
+from kommo_bridge.telemetry.refusals import Refusals
 
 LOOK_KEY = f"{PREFIX}alerts:look"
 TOKENS_KEY = f"{PREFIX}alerts:tokens"
 EVERY_SECONDS = 10.0
-# A look that takes longer, or whose process died, is taken over by another one.
+# Another process looks when one takes longer, or died.
 LOOK_LIVES_SECONDS = 120
 FAILS_IN_A_ROW = 3
 OLD_JOB_SECONDS = 60.0
-EXPIRY_STEPS_DAYS = (14, 3, 0)
+OVERDUE_SECONDS = 60.0
 TOKENS_EVERY_SECONDS = 600
 
 logger = logging.getLogger(__name__)
 
 
 class Watch:
-    """Looks at what `incidents`, the queue and the store tell, and has it told.
+    """Looks at incidents, queue and store, and hands what is wrong to the alerts.
 
     Args:
         redis, store: Where to look.
-        alerts: Who tells it.
+        alerts: Who sends it.
+        outage: What this process knows of Redis.
     """
 
-    def __init__(self, redis: Redis, store: IntegrationStore, alerts: Alerts) -> None:
+    def __init__(
+        self, redis: Redis, store: IntegrationStore, alerts: Alerts, outage: Outage
+    ) -> None:
         self._redis = redis
         self._store = store
         self._alerts = alerts
+        self._outage = outage
         self._incidents = Incidents(redis)
+        self._refusals = Refusals(redis)
 
     def start(self) -> None:
         """Watch in a thread of its own until the process ends."""
@@ -57,27 +76,45 @@ class Watch:
 
     def look(self, now: float) -> list[str]:
         """One look, unless another process has just looked; returns what was sent."""
-        if not self._redis.set(LOOK_KEY, "1", nx=True, ex=LOOK_LIVES_SECONDS):
-            return []
         try:
-            return self._alerts.tell(self.wrong(now), now)
+            if not self._redis.set(LOOK_KEY, "1", nx=True, ex=LOOK_LIVES_SECONDS):
+                return []
+        except ResponseError as error:  # full or read-only: look without the lock, and say so
+            found = self.wrong(now)
+            reason = f"it answers {type(error).__name__}"
+            return self._alerts.notify({**found, REDIS_REFUSES: {"": reason}}, now)
+        try:
+            return self._alerts.notify(self.wrong(now), now)
         finally:
-            self._redis.pexpire(LOOK_KEY, int(EVERY_SECONDS * 1000) - 500)
+            with suppress(ResponseError):  # full or read-only since the lock was taken
+                self._redis.pexpire(LOOK_KEY, int(EVERY_SECONDS * 1000) - 500)
 
     def wrong(self, now: float) -> Mapping[str, Mapping[str, str] | None]:
         """For each kind of alert whom it concerns, with a description; None where nobody knows."""
-        found = self._failing()
+        found = self._failing() | self._refused(now)
         oldest = oldest_queued_seconds(work_queue(self._redis))
         if oldest > OLD_JOB_SECONDS:
-            found["queue_is_old"] = {"": f"it waits for {oldest:.0f} s"}
-        return {**found, "token_expires": self._expiring(now)}
+            found[QUEUE_IS_OLD] = {"": f"it waits for {oldest:.0f} s"}
+        # The score is when the sweep looks at it; it does so every few seconds.
+        if overdue := int(self._redis.zcount(OPEN_KEY, "-inf", now - OVERDUE_SECONDS)):
+            found[ANSWERS_OVERDUE] = {"": f"{overdue} of them"}
+        return {**found, TOKEN_EXPIRES: self._expiring(now)}
+
+    def _refused(self, now: float) -> dict[str, dict[str, str]]:
+        found = {
+            f"{name} {code}": f"{name} ({code})"
+            for code, name in self._refusals.often(now)
+            if self._watched(name)
+        }
+        return {REQUESTS_REFUSED: found} if found else {}
 
     def _failing(self) -> dict[str, dict[str, str]]:
         found: dict[str, dict[str, str]] = {}
         for kind, counts in self._incidents.read().items():
             for name, count in counts.items():
                 if not self._watched(name):
-                    self._incidents.forget(kind, name)
+                    with suppress(ResponseError):
+                        self._incidents.forget(kind, name)
                 elif kind != ANSWERS_FAIL or count >= FAILS_IN_A_ROW:
                     found.setdefault(kind, {})[name] = name
         return found
@@ -92,7 +129,7 @@ class Watch:
             return True
 
     def _expiring(self, now: float) -> dict[str, str] | None:
-        """Tokens that end soon: told anew at each step, so the step is part of the subject.
+        """Tokens that end soon: sent anew at each step, so the step is part of the subject.
 
         Found out every ten minutes, for all processes: it decrypts every token.
         """
@@ -102,7 +139,7 @@ class Watch:
         try:
             integrations = self._store.all()
         except (SettingsError, sqlite3.Error) as error:  # the other alerts must not end with it
-            log_event(logger, "store cannot be read", level=logging.ERROR, error=told_error(error))
+            log_event(logger, "store cannot be read", level=logging.ERROR, error=error_text(error))
             return None
         found: dict[str, str] = {}
         for item in integrations:
@@ -111,18 +148,26 @@ class Watch:
                 step = min(step for step in EXPIRY_STEPS_DAYS if days < step)
                 name = integration_name(item)
                 found[f"{name} {step}"] = f"{name} {_in_days(days)}"
-        self._redis.set(TOKENS_KEY, json.dumps(found), ex=TOKENS_EVERY_SECONDS)
+        with suppress(ResponseError):
+            self._redis.set(TOKENS_KEY, json.dumps(found), ex=TOKENS_EVERY_SECONDS)
         return found
 
     def _keep_looking(self) -> None:
         while True:
             try:
                 self.look(time.time())
+                self._outage.back()
             except RedisError as error:
-                log_event(logger, "watch waits for redis", error=type(error).__name__)
+                self._outage.lost(error)
             except Exception:  # the watch must outlive any fault of one look
                 logger.exception("watch failed")
             time.sleep(EVERY_SECONDS)
+
+
+def build_watch(redis: Redis, store: IntegrationStore, settings: Settings, outage: Outage) -> Watch:
+    """The watch of a process; without `ALERT_WEBHOOK_URL` its alerts are logged only."""
+    url = settings.alert_webhook_url
+    return Watch(redis, store, Alerts(redis, Webhook(url) if url else None), outage)
 
 
 def _in_days(days: float) -> str:

@@ -17,6 +17,9 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from kommo_bridge.outgoing.total_limit import count_bytes, seconds_left
 
 POOL_SIZE = 64
+# Hosts whose connections are kept: many more than threads, for a pool that is put out for another
+# host may be the one that a call has just been given, and that call would fail.
+MAX_HOSTS = 512
 
 
 def limited_session() -> requests.Session:
@@ -28,7 +31,7 @@ def limited_session() -> requests.Session:
     # Nothing of one account may travel with another's calls.
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     for scheme in ("https://", "http://"):
-        adapter = _LimitedAdapter(max_retries=0, pool_connections=POOL_SIZE, pool_maxsize=POOL_SIZE)
+        adapter = _LimitedAdapter(max_retries=0, pool_connections=MAX_HOSTS, pool_maxsize=POOL_SIZE)
         session.mount(scheme, adapter)
     return session
 

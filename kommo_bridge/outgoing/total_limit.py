@@ -17,6 +17,10 @@ class LimitReached(TimeoutError):
     """The call took longer, or brought more bytes, than it may."""
 
 
+class TooLarge(LimitReached):
+    """The call brought more bytes than it may: asking again brings no less."""
+
+
 class _Limit:
     def __init__(self, seconds: float, max_bytes: int) -> None:
         self.ends_at = time.monotonic() + seconds
@@ -25,12 +29,18 @@ class _Limit:
 
 @contextmanager
 def total_limit(seconds: float, max_bytes: int) -> Iterator[None]:
-    """Within it, the running thread's calls share `seconds` and `max_bytes` in all."""
+    """Within it, the running thread's calls share `seconds` and `max_bytes` in all.
+
+    One within another never lasts longer than the outer one.
+    """
+    outer: _Limit | None = getattr(_current, "limit", None)
     _current.limit = _Limit(seconds, max_bytes)
+    if outer is not None:
+        _current.limit.ends_at = min(_current.limit.ends_at, outer.ends_at)
     try:
         yield
     finally:
-        _current.limit = None
+        _current.limit = outer
 
 
 def seconds_left(timeout: float | None) -> float | None:
@@ -52,10 +62,10 @@ def count_bytes(count: int) -> None:
     """Take `count` received bytes off the running thread's limit.
 
     Raises:
-        LimitReached: The answer is larger than it may be.
+        TooLarge: The answer is larger than it may be.
     """
     limit: _Limit | None = getattr(_current, "limit", None)
     if limit is not None:
         limit.bytes_left -= count
         if limit.bytes_left < 0:
-            raise LimitReached("the answer is larger than it may be")
+            raise TooLarge("the answer is larger than it may be")

@@ -1,7 +1,7 @@
 -- Queue one widget request: all that has to happen together, in one atomic round trip.
 -- Returns {'repeat'}, {'limited', seconds} or {'queued'}. Called by enqueue.py, in this order.
 local record_key, job_key, rate_key, limit_key, allowed_key, held_back_key, texts_key, open_key,
-  queue_key, queues_key, limits_key, workers_key, versions_key = unpack(KEYS)
+  queue_key, queues_key, limits_key, workers_key, versions_key, share_key = unpack(KEYS)
 local job_id, request, record_seconds, sweep_seconds, now, integration, text, widget_version,
   data, description, moment,
   rate_count, rate_seconds, concurrency, texts_seconds, job_seconds = unpack(ARGV)
@@ -22,12 +22,16 @@ redis.call('EXPIRE', record_key, record_seconds)
 local time = redis.call('TIME')
 redis.call('ZADD', open_key, time[1] + sweep_seconds, job_id)
 
--- How many of an integration at once follows the live workers, looked at once a second.
+-- How many of an integration at once: its share as a worker of ours keeps it (shares.py), else by
+-- the number of RQ's own workers. Looked at once a second.
 local at_once, looked_at = unpack(redis.call('HMGET', limit_key, 'concurrency', 'looked_at'))
 if looked_at ~= time[1] then
-  local workers = redis.call('SMEMBERS', workers_key)
-  local alive = #workers > 0 and redis.call('EXISTS', unpack(workers)) or 0
-  at_once = concurrency * math.max(1, alive)
+  at_once = redis.call('GET', share_key)
+  if not at_once then
+    local workers = redis.call('SMEMBERS', workers_key)
+    local alive = #workers > 0 and redis.call('EXISTS', unpack(workers)) or 0
+    at_once = concurrency * math.max(1, alive)
+  end
   redis.call('HSET', limit_key, 'concurrency', at_once, 'looked_at', time[1])
   redis.call('SADD', limits_key, integration)
   redis.call('SADD', queues_key, queue_key)

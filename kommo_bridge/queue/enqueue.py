@@ -34,6 +34,7 @@ from kommo_bridge.answers.record import (
 from kommo_bridge.conversations.keys import conversation_name, integration_key, texts_key
 from kommo_bridge.errors import QueueUnavailable, RateLimited
 from kommo_bridge.kommo.widget_request import WidgetRequest
+from kommo_bridge.queue.shares import SHARE_KEY
 from kommo_bridge.queue.state import QUEUE_NAME, WIDGET_VERSIONS_KEY
 from kommo_bridge.redis_client import PREFIX
 from kommo_bridge.settings import Settings
@@ -113,6 +114,7 @@ class JobQueue:
             RateLimitRegistry.rl_keys_key,
             WORKERS_BY_QUEUE_KEY % QUEUE_NAME,
             WIDGET_VERSIONS_KEY,
+            SHARE_KEY,
         ]
 
     def _args(self, request: WidgetRequest, name: str, job_id: str) -> list[Any]:

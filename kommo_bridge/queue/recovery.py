@@ -8,15 +8,19 @@ import logging
 import time
 
 from rq import Queue
+from rq.executions import Execution
+from rq.job import Job, JobStatus
 from rq.rate_limit import RateLimitRegistry
 from rq.registry import FailedJobRegistry, FinishedJobRegistry, StartedJobRegistry
 from rq.worker_registration import clean_worker_registry
 
+from kommo_bridge.queue.own_job import OwnJob
 from kommo_bridge.telemetry.logs import log_event
 
 # A job that left the queue but was never started: back to the front, only if still there.
+# KEYS: the intermediate queue, the queue, the job. One that is gone is forgotten.
 HAND_BACK = """
-if redis.call('LREM', KEYS[1], 1, ARGV[1]) == 1 then
+if redis.call('LREM', KEYS[1], 1, ARGV[1]) == 1 and redis.call('EXISTS', KEYS[3]) == 1 then
   redis.call('LPUSH', KEYS[2], ARGV[1])
   return 1
 end
@@ -47,7 +51,7 @@ class Recovery:
         lock = self._queue.key + ":recovery"
         lives = int(self._every_seconds * 1000) - 100
         if self._queue.connection.set(lock, "1", nx=True, px=lives):
-            StartedJobRegistry(queue=self._queue, serializer=self._queue.serializer).cleanup()
+            StartedJobRegistry(queue=self._queue, job_class=OwnJob).cleanup()
         self._look_for_stranded()
 
     def clean(self) -> None:
@@ -61,8 +65,16 @@ class Recovery:
 
     def hand_back(self, job_id: str) -> bool:
         """Put a job that was taken but not started back to the front; False when it is gone."""
-        keys = [self._queue.intermediate_queue.key, self._queue.key]
+        keys = [self._queue.intermediate_queue.key, self._queue.key, Job.key_for(job_id)]
         return bool(self._hand_back(keys=keys, args=[job_id]))
+
+    def give_back(self, job: Job, execution: Execution) -> None:
+        """Put a running job back to the front without spending a retry."""
+        with self._queue.connection.pipeline() as pipeline:
+            execution.delete(job=job, pipeline=pipeline)
+            job.set_status(JobStatus.QUEUED, pipeline=pipeline)
+            self._queue.push_job_id(job.id, pipeline=pipeline, at_front=True)
+            pipeline.execute()
 
     def _look_for_stranded(self) -> None:
         """Jobs that a worker took and died before starting them."""

@@ -1,16 +1,18 @@
 """What the queue shows of itself: who waits, who is alive. Only looks, changes nothing."""
 
 import time
+from itertools import islice
 
 from redis import Redis
 from rq import Queue
 from rq.job import Job
 from rq.rate_limit import RateLimitRegistry
 from rq.serializers import JSONSerializer
+from rq.utils import utcparse
 from rq.worker_registration import get_keys
 
 from kommo_bridge.conversations.keys import integration_key
-from kommo_bridge.integrations.store import Integration
+from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.redis_client import PREFIX
 
 QUEUE_NAME = "kommo"
@@ -38,13 +40,15 @@ def live_workers(queue: Queue) -> int:
 
 def oldest_queued_seconds(queue: Queue) -> float:
     """How long the oldest job has waited, queued or held back, 0 when none does."""
-    # The first that still exists: a job expires after a day, its id stays in the queue.
-    first = Job.fetch_many(
-        queue.get_job_ids(0, LOOKED_AT), connection=queue.connection, serializer=queue.serializer
-    )
-    since = [job.enqueued_at.timestamp() for job in first if job and job.enqueued_at][:1]
+    job_ids = queue.get_job_ids(0, LOOKED_AT)
     with queue.connection.pipeline(transaction=False) as pipeline:
+        for job_id in job_ids:  # not the whole job: it may be large
+            pipeline.hget(Job.key_for(job_id), "enqueued_at")
         for limit in RateLimitRegistry.all(queue.connection):
             pipeline.zrange(limit.rate_limited_key, 0, 0, withscores=True)
-        since += [score for first in pipeline.execute() for _, score in first]
+        found = pipeline.execute()
+    # The first that still exists: a job expires after a day, its id stays in the queue.
+    queued, held = filter(None, found[: len(job_ids)]), found[len(job_ids) :]
+    since = [utcparse(moment.decode()).timestamp() for moment in islice(queued, 1)]
+    since += [score for first in held for _, score in first]
     return max(0.0, time.time() - min(since)) if since else 0.0

@@ -1,11 +1,11 @@
 """ThreadWorker: an RQ worker that runs many waiting jobs in the threads of one process.
 
 A job of ours waits for the network nearly all its life, so a thread per job is enough. One main
-thread takes jobs from the queue, never before a thread is free; one ticker thread keeps the
-leases of running jobs alive, moves scheduled jobs, hands back what dead workers left and sweeps
-overdue answers. The jobs stay ordinary RQ jobs.
+thread takes jobs from the queue, never before a thread is free; the ticker keeps the leases of
+running jobs alive, moves scheduled jobs, hands back what dead workers left and sweeps overdue
+answers. The jobs stay ordinary RQ jobs.
 
-Built on internals of RQ 3.0; `tests/test_thread_worker.py` names them and fails when they change.
+Built on internals of RQ 3.0: `tests/queue/test_thread_worker.py` fails when they change.
 """
 
 import logging
@@ -13,9 +13,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -23,22 +22,22 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import RedisError
 from rq import Queue
-from rq.exceptions import DequeueTimeout
 from rq.executions import Execution
-from rq.job import Job, JobStatus
+from rq.job import Job
 from rq.logutils import setup_loghandlers
-from rq.scheduler import RQScheduler
-from rq.utils import now
 from rq.worker import BaseWorker, WorkerStatus
 
 from kommo_bridge.errors import BridgeError
+from kommo_bridge.queue.intake import Intake
 from kommo_bridge.queue.job_timeout import TickedDeathPenalty
+from kommo_bridge.queue.own_job import OwnJob
 from kommo_bridge.queue.recovery import Recovery
+from kommo_bridge.queue.schedule import Schedule
+from kommo_bridge.queue.shares import LOOK_SECONDS, Shares, most_threads
+from kommo_bridge.queue.ticker import Task, Ticker, in_background
 from kommo_bridge.telemetry.logs import log_event, told_error
 
 TICK_SECONDS = 1.0
-# A burst's quiet time is waited for by the scheduler: what it adds, customers feel.
-SCHEDULE_SECONDS = 0.25
 HEARTBEAT_SECONDS = 4.0
 # A job whose worker is silent for this long is another worker's.
 LEASE_SECONDS = 14
@@ -46,8 +45,7 @@ RECOVERY_SECONDS = 4.0
 DEQUEUE_SECONDS = 1
 WORKER_TTL_SECONDS = 30
 WEDGED_SECONDS = 30.0
-# Threads beyond `concurrency`, the most that one integration may fill, keep the others moving.
-SPARE_SHARE = 4
+CLEAN_SECONDS = 60.0
 
 logger = logging.getLogger(__name__)
 
@@ -62,13 +60,14 @@ class Running:
 
 
 class ThreadWorker(BaseWorker):
-    """Runs up to `concurrency` jobs of one integration, and a few of others, at once.
+    """Runs up to `concurrency` jobs at once, and more where an integration has none running.
 
     Args:
         queue: The one queue.
         connection: Redis; its socket timeout is raised above the blocking dequeue by RQ.
         concurrency: `WORKER_CONCURRENCY`.
         grace_seconds: How long SIGTERM waits for running jobs before it hands them back.
+        functions: What a job may call, by full name; any other job is dropped.
         sweep: Called every few seconds; looks after overdue answers.
         before_exit: Called where the process ends without `atexit`.
         wedged_seconds: How long a thread may ignore its job's timeout before the process ends.
@@ -83,6 +82,7 @@ class ThreadWorker(BaseWorker):
         connection: Redis,
         concurrency: int,
         grace_seconds: float,
+        functions: Collection[str],
         sweep: Callable[[], object] | None = None,
         before_exit: Callable[[], object] = lambda: None,
         wedged_seconds: float = WEDGED_SECONDS,
@@ -91,24 +91,27 @@ class ThreadWorker(BaseWorker):
             [queue],
             connection=connection,
             serializer=queue.serializer,
+            job_class=OwnJob,
             worker_ttl=WORKER_TTL_SECONDS,
             job_monitoring_interval=int(HEARTBEAT_SECONDS),
         )
         self.queue = queue
-        self.threads = concurrency + max(1, concurrency // SPARE_SHARE)
+        self.concurrency = concurrency
+        self.threads = most_threads(concurrency)
+        self._intake = Intake(queue, functions, DEQUEUE_SECONDS)
         self.grace_seconds = grace_seconds
         self.log_job_description = False
         self.log_result_lifespan = False
         self.wedged_seconds = wedged_seconds
         self.wedged = False
-        self._sweep = sweep
         self._before_exit = before_exit
-        self._sweeping = threading.Lock()
         self._running: dict[str, Running] = {}
         self._slots = threading.Semaphore(self.threads)
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="job")
-        self._done = threading.Event()
         self._recovery = Recovery(queue, LEASE_SECONDS, RECOVERY_SECONDS)
+        schedule = Schedule(queue, LEASE_SECONDS)
+        tasks = [*self._tasks(sweep), *schedule.tasks(RECOVERY_SECONDS)]
+        self._ticker = Ticker(tasks, at_end=schedule.stop)
 
     @property
     def dequeue_timeout(self) -> int:
@@ -127,9 +130,8 @@ class ThreadWorker(BaseWorker):
         setup_loghandlers("WARNING", name="rq.worker")
         self._install_signal_handlers()
         self._until_redis_answers(self.register_birth)
-        ticker = threading.Thread(target=self._tick_until_done, name="ticker", daemon=True)
-        ticker.start()
-        log_event(logger, "worker started", worker=self.name, threads=self.threads)
+        self._ticker.start()
+        log_event(logger, "worker started", worker=self.name, at_once=self.concurrency)
         while not self._stop_requested:
             if self._slots.acquire(timeout=TICK_SECONDS):
                 self._take_one()
@@ -146,40 +148,20 @@ class ThreadWorker(BaseWorker):
         """With a slot held: take one job and start it, or give the slot back."""
         taken = False
         try:
-            found = self._dequeue()
-            if found and self._stop_requested:
-                self._recovery.hand_back(found[0].id)
-            elif found:
-                self.execute_job(*found)
+            job = self._intake.take()
+            if job and self._stop_requested:
+                self._recovery.hand_back(job.id)
+            elif job:
+                self.execute_job(job, self.queue)
                 taken = True
         except RedisError as error:
-            log_event(logger, "redis is away", level=logging.WARNING, error=type(error).__name__)
-            time.sleep(TICK_SECONDS)
-        except Exception as error:  # a job that RQ cannot read must not end the worker
+            _rest(error)
+        except Exception:  # no job may end the worker
             logger.exception("job could not be taken")
-            self._drop(getattr(error, "job_id", None))
+            time.sleep(TICK_SECONDS)
         finally:
             if not taken:
                 self._slots.release()
-
-    def _drop(self, job_id: str | None) -> None:
-        """Take an unreadable job off the queue for good; the sweep continues its Salesbot."""
-        if job_id:
-            self.queue.intermediate_queue.remove(job_id)
-        time.sleep(TICK_SECONDS)
-
-    def _dequeue(self) -> tuple[Job, Queue] | None:
-        try:
-            return self.queue_class.dequeue_any(
-                [self.queue],
-                self.dequeue_timeout,
-                connection=self.connection,
-                job_class=self.job_class,
-                serializer=self.serializer,
-                death_penalty_class=self.death_penalty_class,
-            )
-        except DequeueTimeout:
-            return None
 
     def execute_job(self, job: Job, queue: Queue) -> None:
         """Start a job in a thread of the pool."""
@@ -193,13 +175,8 @@ class ThreadWorker(BaseWorker):
             self.perform_job(running.job, running.queue, running.execution)
         except RedisError as error:
             # Redis went away in the midst: the lease ends by itself and the job runs again.
-            log_event(
-                logger,
-                "job left to its lease",
-                level=logging.WARNING,
-                job=running.job.id,
-                error=type(error).__name__,
-            )
+            fields = {"job": running.job.id, "error": type(error).__name__}
+            log_event(logger, "job left to its lease", level=logging.WARNING, **fields)
         finally:
             self._running.pop(running.execution.id, None)
             self.executions.pop(running.execution.id, None)
@@ -208,53 +185,26 @@ class ThreadWorker(BaseWorker):
     def handle_exception(self, job: Job, *exc_info: Any) -> None:
         """One line instead of RQ's, which prints the arguments beside the traceback."""
         error = exc_info[1]
+        traced = None if isinstance(error, BridgeError) else error
         fields = {"job": job.id, "error": told_error(error)}
-        logger.error(
-            "job failed",
-            exc_info=None if isinstance(error, BridgeError) else error,
-            extra={"fields": fields},
-        )
+        logger.error("job failed", exc_info=traced, extra={"fields": fields})
 
     def set_state(self, state: str, pipeline: Any = None) -> None:
         """Busy as long as any thread is: RQ knows one job per worker."""
         super().set_state(WorkerStatus.BUSY if self._running else state, pipeline)
 
-    # The ticker
-
-    def _tick_until_done(self) -> None:
-        # RQ's lock lives for interval + 60 s: a killed worker's would stop all retries as long.
-        scheduler = RQScheduler(
-            [self.queue],
-            connection=self.connection,
-            serializer=self.serializer,
-            interval=LEASE_SECONDS - 60,
-        )
-        every = {
-            "heartbeat": _Every(HEARTBEAT_SECONDS, self._keep_leases),
-            "birth": _Every(10.0, scheduler.register_birth),
-            "locks": _Every(RECOVERY_SECONDS, scheduler.acquire_locks),
-            "schedule": _Every(0.0, lambda: self._schedule(scheduler)),
-            "recover": _Every(RECOVERY_SECONDS, self._recovery.run),
-            "sweep": _Every(RECOVERY_SECONDS, self._start_sweep),
-            "clean": _Every(60.0, self._recovery.clean),
-        }
-        while not self._done.wait(SCHEDULE_SECONDS):
-            self._watch_timeouts()
-            for name, task in every.items():
-                try:
-                    task.run_if_due()
-                except RedisError as error:
-                    log_event(
-                        logger,
-                        "ticker waits for redis",
-                        level=logging.WARNING,
-                        task=name,
-                        error=type(error).__name__,
-                    )
-                except Exception:  # the ticker must outlive any fault of one task
-                    logger.exception("ticker task failed: %s", name)
-        with suppress(RedisError):  # its lock ends by itself
-            scheduler.stop()
+    def _tasks(self, sweep: Callable[[], object] | None) -> list[Task]:
+        """What the ticker does beside the jobs."""
+        own = [
+            Task("timeouts", 0.0, self._watch_timeouts),
+            Task("heartbeat", HEARTBEAT_SECONDS, self._keep_leases),
+            Task("shares", LOOK_SECONDS, Shares(self.queue, self.concurrency).run),
+            Task("recover", RECOVERY_SECONDS, self._recovery.run),
+            Task("clean", CLEAN_SECONDS, self._recovery.clean),
+        ]
+        if sweep:
+            own.append(Task("sweep", RECOVERY_SECONDS, in_background("sweep", sweep)))
+        return own
 
     def _keep_leases(self) -> None:
         if not self.connection.exists(self.key):  # expired while Redis was away
@@ -264,35 +214,12 @@ class ThreadWorker(BaseWorker):
             self.maintain_heartbeats(running.job, running.execution)
         self.heartbeat(WORKER_TTL_SECONDS)  # last: RQ's own gives the worker a minute
 
-    def _schedule(self, scheduler: RQScheduler) -> None:
-        if scheduler.acquired_locks:
-            scheduler.heartbeat()
-            scheduler.enqueue_scheduled_jobs()
-
-    def _start_sweep(self) -> None:
-        """Sweep in a thread of its own: a sweep calls partners, the ticker must not wait."""
-        if self._sweep and self._sweeping.acquire(blocking=False):
-            threading.Thread(target=self._run_sweep, name="sweep", daemon=True).start()
-
-    def _run_sweep(self) -> None:
-        try:
-            if self._sweep:
-                self._sweep()
-        except RedisError as error:
-            log_event(logger, "sweep waits for redis", error=type(error).__name__)
-        except Exception:
-            logger.exception("sweep failed")
-        finally:
-            self._sweeping.release()
-
     def _watch_timeouts(self) -> None:
         """A thread that ignores its timeout cannot be ended: the process is, and starts anew."""
         if TickedDeathPenalty.tick() > self.wedged_seconds and not self.wedged:
             self.wedged = True
             log_event(logger, "a thread is wedged, worker stops", level=logging.ERROR)
             os.kill(os.getpid(), signal.SIGTERM)
-
-    # The end
 
     def teardown(self) -> None:
         """Wait for running jobs, hand back the rest, and leave."""
@@ -303,8 +230,8 @@ class ThreadWorker(BaseWorker):
         left = list(self._running.values())
         try:
             for running in left:
-                self._give_back(running)
-            self._done.set()
+                self._recovery.give_back(running.job, running.execution)
+            self._ticker.stop()
             self.register_death()
         except RedisError as error:
             log_event(logger, "left to the leases", error=type(error).__name__)
@@ -315,38 +242,16 @@ class ThreadWorker(BaseWorker):
             logging.shutdown()
             os._exit(1 if self.wedged else 0)
 
-    def _give_back(self, running: Running) -> None:
-        """Put a running job back to the front of the queue without spending a retry."""
-        job = running.job
-        with self.connection.pipeline() as pipeline:
-            running.execution.delete(job=job, pipeline=pipeline)
-            job.set_status(JobStatus.QUEUED, pipeline=pipeline)
-            self.queue.push_job_id(job.id, pipeline=pipeline, at_front=True)
-            pipeline.execute()
-        job.enqueued_at = now()
-
     def _until_redis_answers(self, action: Callable[[], object]) -> None:
         while not self._stop_requested:
             try:
                 action()
             except RedisError as error:
-                log_event(
-                    logger, "redis is away", level=logging.WARNING, error=type(error).__name__
-                )
-                time.sleep(TICK_SECONDS)
+                _rest(error)
             else:
                 return
 
 
-class _Every:
-    """Runs an action when its seconds have passed since the last run."""
-
-    def __init__(self, seconds: float, action: Callable[[], object]) -> None:
-        self._seconds = seconds
-        self._action = action
-        self._next = 0.0
-
-    def run_if_due(self) -> None:
-        if time.monotonic() >= self._next:
-            self._next = time.monotonic() + self._seconds
-            self._action()
+def _rest(error: RedisError) -> None:
+    log_event(logger, "redis is away", level=logging.WARNING, error=type(error).__name__)
+    time.sleep(TICK_SECONDS)

@@ -1,8 +1,8 @@
 """Error reports to Sentry, or anything that speaks its protocol, when `SENTRY_DSN` is set.
 
 What is logged as an error becomes a report: an unexpected error of the web, a failed job, a fault
-of the worker. No customer's words: no request but its route, no arguments of jobs, no local
-variables, no words of foreign exceptions, no lines of foreign loggers.
+of the worker. No customer's words: of a request only its route, no job arguments, no local
+variables, no messages of foreign exceptions, no lines of foreign loggers.
 """
 
 import logging
@@ -23,7 +23,7 @@ def start_error_reports(dsn: str) -> None:
     Raises:
         SettingsError: `SENTRY_DSN` is not a DSN.
     """
-    # Here, not above: who does not use it does not pay for its import.
+    # Here, not above: its import costs time that only its users should pay.
     import sentry_sdk  # noqa: PLC0415
     from sentry_sdk.integrations.atexit import AtexitIntegration  # noqa: PLC0415
     from sentry_sdk.integrations.dedupe import DedupeIntegration  # noqa: PLC0415

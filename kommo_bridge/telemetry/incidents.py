@@ -1,7 +1,7 @@
-"""What goes wrong at which integration, kept in Redis until it is well again.
+"""What goes wrong at which integration, kept in Redis until it is resolved.
 
-Workers note it beside their work; `watch` makes alerts of it. An incident is a count since the last
-good time, so that "three in a row" is told by all workers together.
+Workers note it beside their work; `watch` turns it into alerts. An incident is a count since the
+last success, so that "three in a row" is counted over all workers together.
 """
 
 import logging
@@ -36,7 +36,7 @@ class Incidents:
         bad: tuple[str, ...] = (),
         good: tuple[str, ...] = (),
     ) -> None:
-        """Count what is bad, forget what is good; a Redis that is away holds nothing up."""
+        """Count what is bad, forget what is good. An unreachable Redis is logged only."""
         try:
             with self._redis.pipeline(transaction=False) as pipeline:
                 for kind in bad:

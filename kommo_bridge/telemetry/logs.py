@@ -3,8 +3,8 @@
     log_event(logger, "salesbot continued", job="wr-...", status=202, milliseconds=84)
 
 Values are written as JSON, so a value can neither break a line nor forge another one. Within
-`request_logged` every line, of libraries too, carries the id of the request it is about. A
-traceback tells where and what kind; the words of foreign exceptions, which may quote a customer's,
+`request_logged` every line, of libraries too, has the id of the request it belongs to. A
+traceback shows where and what kind; messages of foreign exceptions, which may quote a customer,
 are left out.
 """
 
@@ -38,7 +38,7 @@ def log_event(
 
 @contextmanager
 def request_logged(request_id: str) -> Iterator[None]:
-    """All lines of this thread belong to the request, until the block ends."""
+    """Mark all lines of this thread with the request's id, until the block ends."""
     token = _request_id.set(request_id)
     try:
         yield
@@ -73,7 +73,7 @@ def set_up_logging(level: str, format_name: str, stream: TextIO | None = None) -
     """Send all logs of this process to `stream` (standard error) in one shape."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter() if format_name == "json" else TextFormatter())
-    # What no line of ours tells need not be found out for each:
+    # Not looked up for each record, since no line of ours shows it:
     # https://docs.python.org/3/howto/logging.html#optimization
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging._srcfile = None
@@ -100,17 +100,20 @@ def _traceback(error: BaseException) -> str:
     current: BaseException | None = error
     while current:
         lines = traceback.format_tb(current.__traceback__)
-        parts.insert(0, "".join([*lines, told_error(current)]))
+        parts.insert(0, "".join([*lines, error_text(current)]))
         hidden = current.__suppress_context__
         current = current.__cause__ or (None if hidden else current.__context__)
     return "\n\n".join(parts)
 
 
-def told_error(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """Its kind, and its words only where they are ours."""
     kind = type(error)
     own = kind.__module__.startswith("kommo_bridge")
     return f"{kind.__name__}: {error}" if own else kind.__name__
+
+
+told_error = error_text  # the former name
 
 
 def _time(record: logging.LogRecord) -> str:

@@ -1,7 +1,7 @@
-"""Figures of all processes and machines, kept in Redis.
+"""Metrics of all processes and machines, kept in Redis.
 
-Each process adds its events up in memory and brings them to Redis once a second: no answer and no
-acknowledgement waits for that, and a Redis that is away loses nothing. A killed process loses its
+Each process adds up its events in memory and flushes them to Redis once a second: no reply and no
+acknowledgement waits for that, and an outage of Redis loses nothing. A killed process loses its
 last second. Names and labels are Prometheus'; a label never holds what a customer wrote.
 """
 
@@ -29,9 +29,9 @@ FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 SLOW = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 300.0, 900.0)
 
 
-# KEYS: figures, last batch of the process. ARGV: batch, kept seconds, then name, label, amount ...
-# A batch whose answer was lost is brought again, and counted once.
-BRING = """
+# KEYS: metrics, last batch of the process. ARGV: batch, kept seconds, then name, label, amount ...
+# A batch whose response was lost is flushed again, and counted once.
+FLUSH = """
 if redis.call('GET', KEYS[2]) == ARGV[1] then return 0 end
 redis.call('SET', KEYS[2], ARGV[1], 'EX', ARGV[2])
 for place = 3, #ARGV, 3 do
@@ -43,11 +43,11 @@ return 1
 
 
 @dataclass(frozen=True)
-class Figure:
+class Metric:
     """A counter with its label, or a histogram of seconds with its upper bounds.
 
-    Labels that are `known` are told from the start, as 0: of one that appears with its first event
-    Prometheus sees no increase, so no alert rule would see that event.
+    Labels that are `known` are shown from the start, as 0: Prometheus sees no increase when a label
+    first appears with its first event, so no alert rule would see that event.
     """
 
     text: str
@@ -56,21 +56,21 @@ class Figure:
     known: tuple[str, ...] = ()
 
 
-FIGURES = {
-    "kommo_bridge_widget_requests": Figure(
+METRICS = {
+    "kommo_bridge_widget_requests": Metric(
         "Widget requests by result.", label="result", known=("queued", "repeated")
     ),
-    "kommo_bridge_acknowledgement_seconds": Figure("From request to our 200.", bounds=FAST),
-    "kommo_bridge_queue_wait_seconds": Figure("From the 200 to the first look.", bounds=SLOW),
-    "kommo_bridge_ai_seconds": Figure("One question to the AI, answered or not.", bounds=SLOW),
-    "kommo_bridge_continue_seconds": Figure("One accepted continue call.", bounds=SLOW),
-    "kommo_bridge_answer_seconds": Figure("From the 200 to the continued Salesbot.", bounds=SLOW),
-    "kommo_bridge_answers": Figure(
+    "kommo_bridge_acknowledgement_seconds": Metric("From request to our 200.", bounds=FAST),
+    "kommo_bridge_queue_wait_seconds": Metric("From the 200 to the first look.", bounds=SLOW),
+    "kommo_bridge_ai_seconds": Metric("One question to the AI, answered or not.", bounds=SLOW),
+    "kommo_bridge_continue_seconds": Metric("One accepted continue call.", bounds=SLOW),
+    "kommo_bridge_answer_seconds": Metric("From the 200 to the continued Salesbot.", bounds=SLOW),
+    "kommo_bridge_answers": Metric(
         "Continued Salesbots by status.",
         label="status",
         known=("success", "handoff", "fail", "skip"),
     ),
-    "kommo_bridge_failures": Figure(
+    "kommo_bridge_failures": Metric(
         "Failed calls and given up answers.",
         label="kind",
         known=(
@@ -78,10 +78,10 @@ FIGURES = {
             *("kommo_401", "kommo_403", "kommo_429", "kommo_no_answer"),
         ),
     ),
-    "kommo_bridge_retries": Figure(
+    "kommo_bridge_retries": Metric(
         "Waits before another try, by partner.", label="partner", known=("ai", "kommo")
     ),
-    "kommo_bridge_tokens": Figure("Tokens as the AI counts them.", known=("",)),
+    "kommo_bridge_tokens": Metric("Tokens as the AI counts them.", known=("",)),
 }
 
 
@@ -92,8 +92,8 @@ class Metrics:
         self._redis = redis
         self._lock = threading.Lock()
         self._flushing = threading.Lock()
-        self._bring = redis.register_script(BRING)
-        # What is on its way: unchanged until Redis has said that it came.
+        self._flush_batch = redis.register_script(FLUSH)
+        # What is under way: unchanged until Redis has confirmed it.
         self._batch: list[Any] | None = None
         self._process = uuid4().hex
         self._counts: Counter[tuple[str, str]] = Counter()
@@ -105,13 +105,13 @@ class Metrics:
 
     def observe(self, name: str, seconds: float) -> None:
         """Add one duration to a histogram."""
-        bounds = FIGURES[name].bounds
+        bounds = METRICS[name].bounds
         place = bisect_left(bounds, seconds)
         bound = str(bounds[place]) if place < len(bounds) else "+Inf"
         self._add({(name, bound): 1, (name, "sum"): max(0.0, seconds)})
 
     def flush(self) -> None:
-        """Bring what was counted to Redis; what cannot be brought is kept for the next time."""
+        """Write what was counted to Redis; what cannot be written is kept for the next time."""
         with self._flushing:
             if self._batch is None:
                 with self._lock:
@@ -121,11 +121,13 @@ class Metrics:
                 pairs = [part for field, amount in counts.items() for part in (*field, amount)]
                 self._batch = [uuid4().hex, BATCH_KEPT_SECONDS, *pairs]
             with suppress(RedisError):
-                self._bring(keys=[KEY, f"{KEY}:{self._process}:{os.getpid()}"], args=self._batch)
+                self._flush_batch(
+                    keys=[KEY, f"{KEY}:{self._process}:{os.getpid()}"], args=self._batch
+                )
                 self._batch = None
 
     def read(self) -> dict[tuple[str, str], float]:
-        """All figures by name and label, a histogram's bound or `sum`.
+        """All metrics by name and label, a histogram's bound or `sum`.
 
         Raises:
             RedisError: Redis is away.

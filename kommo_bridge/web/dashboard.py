@@ -3,7 +3,7 @@
 https://github.com/Parallels/rq-dashboard has no password of its own, opens a Redis client for
 each request by a URL that it would also show, and changes state by GET. So its own hook is
 replaced: ours asks for the password, refuses what another site sent, and lends our connection.
-What it is told is escaped, since its pages do not.
+What it shows is escaped here, since its pages do not.
 """
 
 import hmac
@@ -23,7 +23,9 @@ from rq.serializers import JSONSerializer
 from kommo_bridge.redis_client import connect
 from kommo_bridge.settings import Settings
 from kommo_bridge.telemetry.logs import log_event
+from kommo_bridge.telemetry.outage import Outage
 from kommo_bridge.web.errors import error_response
+from kommo_bridge.web.password_guard import PasswordGuard
 
 PREFIX = "/rq"
 NAME = "rq_dashboard"
@@ -44,9 +46,9 @@ HEADERS = {
 logger = logging.getLogger(__name__)
 
 
-def mount_dashboard(app: Flask, settings: Settings) -> None:
+def mount_dashboard(app: Flask, settings: Settings, outage: Outage) -> None:
     """Mount it; called only when `DASHBOARD_PASSWORD` is set."""
-    # Here, not above: a web process without a dashboard has no use for it.
+    # Here, not above: a web process without a dashboard does not need it.
     from rq_dashboard import blueprint, web  # noqa: PLC0415
 
     web.config.serializer = JSONSerializer
@@ -60,32 +62,35 @@ def mount_dashboard(app: Flask, settings: Settings) -> None:
     app.add_url_rule(f"{PREFIX}/static/<path:filename>", "static", build_only=True)
     app.register_error_handler(NoSuchJobError, _no_such_job)
     app.register_error_handler(InvalidJobOperation, _not_failed)
+    guard = PasswordGuard()
     redis = connect(settings.redis_url, timeout_seconds=TIMEOUT_SECONDS)
     app.before_request_funcs[NAME] = [
-        lambda: _ask_for_password(settings),
+        lambda: _ask_for_password(settings, guard),
         _refuse_other_sites,
         _refuse_odd_names,
-        lambda: _lend(redis),
+        lambda: _lend(redis, outage),
     ]
     app.after_request_funcs.setdefault(NAME, []).extend([_harmless, _with_headers])
 
 
-def _ask_for_password(settings: Settings) -> Response | None:
+def _ask_for_password(settings: Settings, guard: PasswordGuard) -> Response | None:
     given = request.authorization
     name, password = (given.username, given.password) if given else (None, None)
     # Both are compared, whatever the first says, and in constant time.
     right = [
-        hmac.compare_digest((said or "").encode(), (wanted or "").encode())
-        for said, wanted in (
+        hmac.compare_digest((given_value or "").encode(), (wanted or "").encode())
+        for given_value, wanted in (
             (name, settings.dashboard_username),
             (password, settings.dashboard_password),
         )
     ]
+    if given and (too_many := guard.refuse(is_right=all(right))):
+        return too_many
     if all(right):
         return None
     if given:
         log_event(logger, "dashboard refused", level=logging.WARNING)
-    response = error_response(401, "unauthorized", "The dashboard asks for a name and a password.")
+    response = error_response(401, "unauthorized", "The dashboard needs a name and a password.")
     response.headers["WWW-Authenticate"] = 'Basic realm="kommo_bridge", charset="UTF-8"'
     return response
 
@@ -100,7 +105,7 @@ def _refuse_other_sites() -> Response | None:
 
 
 def _refuse_odd_names() -> Response | None:
-    """A link that somebody sends could hold a script in place of a queue's name."""
+    """A link from somebody could have a script in place of a queue's name."""
     if all(PLAIN_NAME.fullmatch(str(name)) for name in (request.view_args or {}).values()):
         return None
     return error_response(404, "not_found", "There is nothing of this name.")
@@ -115,12 +120,13 @@ def _from_here() -> bool:
     return source is None or urlsplit(source).netloc == request.host
 
 
-def _lend(redis: Redis) -> Response | None:
+def _lend(redis: Redis, outage: Outage) -> Response | None:
     try:
         redis.ping()
     except RedisError as error:
-        log_event(logger, "redis is away", level=logging.WARNING, error=type(error).__name__)
+        outage.lost(error)
         return error_response(503, "queue_unavailable", "Redis cannot be reached.")
+    outage.back()
     current_app.redis_conn = redis  # type: ignore[attr-defined]
     return None
 
@@ -134,7 +140,7 @@ def _not_failed(_error: InvalidJobOperation) -> Response:
 
 
 def _harmless(response: Response) -> Response:
-    """Its pages put most of what they are told into HTML as it is; an error may quote anybody."""
+    """Its pages put most values into HTML unescaped; an error may quote anybody."""
     if response.is_json:
         in_list = request.endpoint == f"{NAME}.list_jobs"
         known = ESCAPED_BY_THE_LIST if in_list else frozenset()

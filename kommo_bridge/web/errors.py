@@ -6,7 +6,7 @@ from flask import Flask, Response, jsonify
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from kommo_bridge.errors import RefusedRequest
-from kommo_bridge.web.request_log import tell
+from kommo_bridge.web.request_log import annotate, current_line
 
 CODES = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
 
@@ -21,7 +21,11 @@ def register_error_handlers(app: Flask) -> None:
 
 
 def _refused(error: RefusedRequest) -> Response:
-    tell("widget request refused", level=logging.WARNING, code=error.code, reason=error.reason)
+    line = current_line()
+    event, level = "widget request refused", logging.WARNING
+    if line.is_probe:
+        event, level = "widget request refused, as the doctor expects", logging.INFO
+    annotate(event, level=level, code=error.code, reason=error.reason, **line.fields)
     response = error_response(error.status, error.code, error.message)
     if error.retry_after_seconds is not None:
         response.headers["Retry-After"] = str(error.retry_after_seconds)
@@ -45,6 +49,7 @@ def _unexpected(error: Exception) -> Response:
 
 def error_response(status: int, code: str, message: str) -> Response:
     """The shape of all our refusals."""
+    current_line().result = code
     response = jsonify(status="error", error=code, message=message)
     response.status_code = status
     return response

@@ -11,9 +11,10 @@ import time
 from contextlib import suppress
 from typing import Any
 
+from gunicorn.glogging import Logger
 from gunicorn.workers.gthread import _DEFER, TConn, ThreadWorker
 
-# Kommo itself waits 2 s for the answer: whoever still sends then is nobody we could help.
+# Kommo itself waits 2 s: a request that is still being sent then is of no use to anybody.
 REQUEST_SECONDS = 2.0
 LINGER_SECONDS = 0.5
 DRAIN_BYTES = 16 * 1024
@@ -49,6 +50,16 @@ class DeadlineWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn is not ann
             if time.monotonic() > until:
                 with suppress(OSError):
                     conn.sock.shutdown(socket.SHUT_RD)
+
+
+class PlainLogger(Logger):  # type: ignore[misc]
+    """gunicorn's own lines, written as all others are: by the one handler of the process."""
+
+    def setup(self, cfg: Any) -> None:
+        """Called by gunicorn at its start and after HUP."""
+        super().setup(cfg)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
 
 
 def _part(client: socket.socket) -> None:

@@ -1,4 +1,4 @@
-"""`GET /metrics`: the figures of all processes as Prometheus text, for who has the bearer."""
+"""`GET /metrics`: the metrics of all processes as Prometheus text, for anyone with the token."""
 
 import hmac
 import logging
@@ -12,7 +12,9 @@ from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
     HistogramMetricFamily,
-    Metric,
+)
+from prometheus_client.core import (
+    Metric as Family,
 )
 from prometheus_client.registry import Collector
 from redis import Redis
@@ -23,39 +25,47 @@ from kommo_bridge.errors import SettingsError
 from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.kommo.tokens import days_left
 from kommo_bridge.queue.state import live_workers, oldest_queued_seconds, work_queue
-from kommo_bridge.telemetry.logs import log_event, told_error
-from kommo_bridge.telemetry.metrics import FIGURES, Metrics
+from kommo_bridge.telemetry.logs import error_text, log_event
+from kommo_bridge.telemetry.metrics import METRICS, Metrics
+from kommo_bridge.telemetry.outage import Outage
 from kommo_bridge.web.errors import error_response
+from kommo_bridge.web.password_guard import PasswordGuard
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 logger = logging.getLogger(__name__)
 
 
-def metrics_page(metrics: Metrics, redis: Redis, store: IntegrationStore, token: str) -> Blueprint:
+def metrics_page(
+    metrics: Metrics, redis: Redis, store: IntegrationStore, token: str, outage: Outage
+) -> Blueprint:
     """The blueprint; mounted only when `METRICS_TOKEN` is set."""
     blueprint = Blueprint("metrics", __name__)
+    guard = PasswordGuard()
 
     @blueprint.get("/metrics")
     def page() -> Response:
         given = request.headers.get("Authorization", "").encode("latin-1", "replace")
-        if not hmac.compare_digest(given, f"Bearer {token}".encode()):
-            return error_response(401, "unauthorized", "The metrics ask for their bearer token.")
+        is_right = hmac.compare_digest(given, f"Bearer {token}".encode())
+        if given and (too_many := guard.refuse(is_right=is_right)):
+            return too_many
+        if not is_right:
+            return error_response(401, "unauthorized", "METRICS_TOKEN is needed as bearer token.")
         registry = CollectorRegistry()
-        registry.register(_Figures(metrics, redis, store))
+        registry.register(_Collected(metrics, redis, store))
         try:
             return Response(generate_latest(registry), content_type=CONTENT_TYPE)
         except RedisError as error:
-            log_event(logger, "redis is away", level=logging.WARNING, error=type(error).__name__)
+            outage.lost(error)
             return error_response(503, "queue_unavailable", "Redis cannot be reached.")
         except (SettingsError, sqlite3.Error) as error:
-            log_event(logger, "store cannot be read", level=logging.ERROR, error=told_error(error))
+            log_event(logger, "store cannot be read", level=logging.ERROR, error=error_text(error))
             return error_response(503, "store_unavailable", "The integrations cannot be read.")
 
     return blueprint
 
 
-class _Figures(Collector):
+class _Collected(Collector):
     """What is counted, and what is true right now."""
 
     def __init__(self, metrics: Metrics, redis: Redis, store: IntegrationStore) -> None:
@@ -63,26 +73,26 @@ class _Figures(Collector):
         self._redis = redis
         self._store = store
 
-    def describe(self) -> list[Metric]:
-        """Nothing: the registry need not ask Redis when this is registered."""
+    def describe(self) -> list[Family]:
+        """Nothing, so that registering this does not ask Redis."""
         return []
 
-    def collect(self) -> Iterator[Metric]:
+    def collect(self) -> Iterator[Family]:
         counted = self._metrics.read()
-        for name, figure in FIGURES.items():
+        for name, metric in METRICS.items():
             mine = {label: amount for (of, label), amount in counted.items() if of == name}
-            if figure.bounds:
-                yield _histogram(name, figure.text, figure.bounds, mine)
+            if metric.bounds:
+                yield _histogram(name, metric.text, metric.bounds, mine)
             else:
                 family = CounterMetricFamily(
-                    name, figure.text, labels=[figure.label] if figure.label else []
+                    name, metric.text, labels=[metric.label] if metric.label else []
                 )
-                for label, amount in sorted((dict.fromkeys(figure.known, 0.0) | mine).items()):
-                    family.add_metric([label] if figure.label else [], amount)
+                for label, amount in sorted((dict.fromkeys(metric.known, 0.0) | mine).items()):
+                    family.add_metric([label] if metric.label else [], amount)
                 yield family
         yield from self._now()
 
-    def _now(self) -> Iterator[Metric]:
+    def _now(self) -> Iterator[Family]:
         queue = work_queue(self._redis)
         jobs = GaugeMetricFamily("kommo_bridge_jobs", "Jobs by state.", labels=["state"])
         for state, amount in (
@@ -103,7 +113,7 @@ class _Figures(Collector):
             yield GaugeMetricFamily(f"kommo_bridge_{name}", text, value=float(value))
         yield self._expiries()
 
-    def _expiries(self) -> Metric:
+    def _expiries(self) -> Family:
         family = GaugeMetricFamily(
             "kommo_bridge_access_token_days",
             "Days until an access token expires.",

@@ -1,7 +1,7 @@
 """The access log: one line per request, and an id that goes with it to the job and to Kommo.
 
-What a view has to tell of the request stands in the same line: `tell`. The id is the proxy's
-`X-Request-ID` where it sends one, as Heroku does; the answer carries it too.
+What a view adds stands in the same line: `annotate`. The id is the proxy's `X-Request-ID` where it
+sends one, as Heroku does; the response has it too.
 Neither queries nor the paths of unknown routes are logged: they may hold anything.
 
 A WSGI middleware, since Flask's hooks around each request cost several times as much.
@@ -24,16 +24,22 @@ if TYPE_CHECKING:
 
 GIVEN_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 MAX_CLIENT_CHARACTERS = 64
-SERVED_KEY = "kommo_bridge.served"
-# Asked by machines every few seconds: told at LOG_LEVEL=DEBUG only.
+LINE_KEY = "kommo_bridge.request_line"
+# Polled by machines every few seconds: logged at LOG_LEVEL=DEBUG only.
 QUIET_ROUTES = frozenset({"/healthz", "/readyz", "/metrics"})
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass
-class Served:
-    """One request: its id, when it came (`time.perf_counter`), and what is to be told of it."""
+class RequestLine:
+    """One request: its id, when it came (`time.perf_counter`), and what its log line says.
+
+    Attributes:
+        result: What became of it, for the metrics: `queued`, `repeated`, the code of a refusal.
+        integration: Whom it concerns, as far as we know it (`subdomain/integration-id`).
+        is_probe: It is the doctor's: refused as it should be, neither counted nor warned of.
+    """
 
     request_id: str
     arrived: float
@@ -42,16 +48,19 @@ class Served:
     event: str = ""
     level: int = logging.INFO
     fields: dict[str, str] = field(default_factory=dict)
+    result: str = ""
+    integration: str = ""
+    is_probe: bool = False
 
 
-def served() -> Served:
-    """The running request."""
-    return request.environ[SERVED_KEY]  # type: ignore[no-any-return]
+def current_line() -> RequestLine:
+    """The line of the running request."""
+    return request.environ[LINE_KEY]  # type: ignore[no-any-return]
 
 
-def tell(event: str, *, level: int = logging.INFO, **fields: str) -> None:
-    """Say in the line of the running request what became of it."""
-    line = served()
+def annotate(event: str, *, level: int = logging.INFO, **fields: str) -> None:
+    """Say in the running request's line what became of it."""
+    line = current_line()
     line.event, line.level, line.fields = event, level, fields
 
 
@@ -62,7 +71,7 @@ def register_request_log(app: Flask) -> None:
 
 
 class RequestLog:
-    """Logs every request of an application, and answers it with its id."""
+    """Logs every request of an application, and adds its id to the response."""
 
     def __init__(self, app: "WSGIApplication") -> None:
         self._app = app
@@ -73,7 +82,7 @@ class RequestLog:
         """Serve one request."""
         given = environ.get("HTTP_X_REQUEST_ID", "")
         request_id = given if GIVEN_ID.fullmatch(given) else secrets.token_hex(8)
-        line = environ[SERVED_KEY] = Served(request_id, time.perf_counter())
+        line = environ[LINE_KEY] = RequestLine(request_id, time.perf_counter())
 
         def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
             line.status = int(status[:3])
@@ -89,10 +98,10 @@ class RequestLog:
 
 def _note_route() -> None:
     if request.url_rule:
-        served().route = request.url_rule.rule
+        current_line().route = request.url_rule.rule
 
 
-def _log(line: Served, environ: "WSGIEnvironment") -> None:
+def _log(line: RequestLine, environ: "WSGIEnvironment") -> None:
     level = logging.DEBUG if line.route in QUIET_ROUTES and not line.event else line.level
     client = environ.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip()
     log_event(

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from local.partners.ai_request import complaint, text_of
 from local.partners.http.exchange import Answer, Request, read_json
 from local.partners.http.faults import Fault, Status
 from local.partners.http.local_server import LocalServer
@@ -20,7 +21,6 @@ from local.partners.http.local_server import LocalServer
 Messages = list[dict[str, Any]]
 Reply = Callable[[Messages], str | dict[str, Any]]
 
-_ROLES = frozenset({"developer", "system", "user", "assistant", "tool"})
 _CHARACTERS_PER_TOKEN = 4
 _MEANINGS = {
     400: ("invalid_request_error", None),
@@ -54,7 +54,7 @@ def offline_reply(messages: Messages) -> str | dict[str, Any]:
 
     It hands over to whoever writes of a human, and tells which message it remembers.
     """
-    said = [_text(one) for one in messages if one["role"] == "user"] or [""]
+    said = [text_of(one) for one in messages if one["role"] == "user"] or [""]
     if re.search(r"\bhuman\b", said[-1], re.IGNORECASE):
         return handoff_call("(offline stand-in) One moment, a colleague will answer you here.")
     before = f' Before, you wrote: "{said[-2]}".' if said[1:] else ""
@@ -133,7 +133,7 @@ class StandInAI(LocalServer):
                 return _refusal(404, "Unknown request URL.", code="unknown_url")
 
     def _complete(self, body: Any) -> Answer:
-        wrong = _complaint(body)
+        wrong = complaint(body)
         if wrong:
             return _refusal(400, wrong)
         model = body["model"]
@@ -170,73 +170,15 @@ class StandInAI(LocalServer):
         return {"x-request-id": f"req_standin_{next(self._numbers)}"}
 
 
-def _complaint(body: Any) -> str | None:
-    """Say what is wrong with the body of a request for a completion, or None."""
-    if not isinstance(body, dict):
-        return "We could not parse the JSON body of your request."
-    if not (isinstance(body.get("model"), str) and body["model"]):
-        return "you must provide a model parameter"
-    if "tools" in body and not _are_tools(body["tools"]):
-        return "Invalid value for 'tools'."
-    if body.get("stream"):
-        return "This stand-in does not stream."
-    messages = body.get("messages")
-    if not (isinstance(messages, list) and messages):
-        return "[] is too short - 'messages'"
-    complaints = (_message_complaint(index, one) for index, one in enumerate(messages))
-    return next((complaint for complaint in complaints if complaint), None)
-
-
-def _are_tools(tools: Any) -> bool:
-    """Whether it is a list of functions, each with a name and a JSON schema."""
-    return (
-        isinstance(tools, list)
-        and bool(tools)
-        and all(
-            isinstance(tool, dict)
-            and tool.get("type") == "function"
-            and isinstance(function := tool.get("function"), dict)
-            and re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", str(function.get("name", "")))
-            and function.get("parameters", {}).get("type") == "object"
-            for tool in tools
-        )
-    )
-
-
 def handoff_call(sentence: str) -> dict[str, Any]:
     """Return the assistant message that calls our tool `handoff`."""
     function = {"name": "handoff", "arguments": json.dumps({"sentence": sentence})}
     return {"tool_calls": [{"id": "call_standin", "type": "function", "function": function}]}
 
 
-hand_over_call = handoff_call  # the name that some tests still use
-
-
-def _message_complaint(index: int, message: Any) -> str | None:
-    if not isinstance(message, dict):
-        return f"Invalid type for 'messages[{index}]': expected an object."
-    if message.get("role") not in _ROLES:
-        return f"Invalid value for 'messages[{index}].role'."
-    if message["role"] == "assistant" and message.get("tool_calls"):
-        return None  # the only kind of message that may do without content
-    if not _text(message).strip():
-        return f"Invalid value for 'messages[{index}].content': expected a non-empty text."
-    return None
-
-
-def _text(message: Mapping[str, Any]) -> str:
-    """Return the text of a message; parts other than text are shown by their kind."""
-    content = message.get("content")
-    if isinstance(content, str):
-        return content
-    parts = content if isinstance(content, list) else []
-    known = (part for part in parts if isinstance(part, dict))
-    return " ".join(str(part.get("text") or part.get("type") or "") for part in known)
-
-
 def _usage(messages: Messages, reply: Mapping[str, Any]) -> dict[str, int]:
-    asked = sum(_tokens(_text(one)) for one in messages)
-    said = _tokens(_text(reply) or json.dumps(reply))
+    asked = sum(_tokens(text_of(one)) for one in messages)
+    said = _tokens(text_of(reply) or json.dumps(reply))
     return {"prompt_tokens": asked, "completion_tokens": said, "total_tokens": asked + said}
 
 

@@ -5,15 +5,20 @@ import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
+from email.utils import formatdate
 from typing import Any
 
 import pytest
 
-from kommo_bridge.ai.assistant import Assistant, Reply
+from kommo_bridge.ai.assistant import Assistant
+from kommo_bridge.ai.messenger_text import MAX_SOURCE
 from kommo_bridge.ai.prompt import Question
+from kommo_bridge.ai.response import Reply, read_reply
+from kommo_bridge.conversations.memory import Exchange
 from kommo_bridge.errors import AssistantError
-from kommo_bridge.integrations.store import Integration
+from kommo_bridge.integrations.integration import Integration
 from local.partners.ai import StandInAI, openai_error
+from local.partners.http.exchange import Request
 from local.partners.http.faults import Drip, Fault, Garbage, Hang, Huge, Packed, Reset, Status
 from local.redis_server import free_port
 
@@ -241,3 +246,243 @@ def test_a_key_of_its_own_is_used_at_a_server_of_its_own_and_nowhere_else(
         assert error.permanent
         assert "401" in str(error)
         assert (own.answered, ai.count) == (0, 0)
+
+
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def noticing(ai: StandInAI, clock: Clock) -> Iterator[Assistant]:
+    """An assistant whose hours pass when a test says so."""
+    one = Assistant(
+        api_key="sk-stand-in",
+        base_url=ai.base_url,
+        model="stand-in",
+        timeout_seconds=5,
+        clock=clock,
+    )
+    yield one
+    one.close()
+
+
+def has_tools(request: Request) -> bool:
+    return b'"tools"' in request.body
+
+
+def tools_offered(ai: StandInAI) -> list[bool]:
+    return ["tools" in asked for asked in ai.requests]
+
+
+NO_TOOLS = openai_error(400, "unsupported", "stand-in does not support tools")
+
+
+class TestToolsThatAreRefused:
+    def test_are_left_out_for_an_hour_for_this_integration_alone(
+        self, noticing: Assistant, ai: StandInAI, clock: Clock
+    ) -> None:
+        ai.faults.order(NO_TOOLS, times=1)
+        for name in ("acme", "acme", "beta"):
+            noticing.reply(replace(ACME, subdomain=name), QUESTION, seconds=10)
+        clock.now += 3601
+        noticing.reply(ACME, QUESTION, seconds=10)
+
+        assert tools_offered(ai) == [True, False, False, True, True]
+
+    def test_are_offered_to_another_model_or_server(
+        self, noticing: Assistant, ai: StandInAI
+    ) -> None:
+        ai.faults.order(NO_TOOLS, times=1)
+        noticing.reply(ACME, QUESTION, seconds=10)
+        noticing.reply(replace(ACME, model="newer"), QUESTION, seconds=10)
+
+        assert tools_offered(ai) == [True, False, True]
+
+    def test_for_no_named_reason_are_noticed_by_a_harmless_question(
+        self, noticing: Assistant, ai: StandInAI
+    ) -> None:
+        ai.faults.order(openai_error(400, "bad_request"), times=None, when=has_tools)
+        for _ in range(2):
+            noticing.reply(ACME, QUESTION, seconds=10)
+
+        assert tools_offered(ai) == [True, False, True, False]
+        [harmless] = [one for one in ai.requests if "Cuánto" not in str(one["messages"])]
+        assert harmless["messages"][-1]["content"] == "Answer with the word OK."
+
+    def test_once_for_no_named_reason_are_offered_again(
+        self, noticing: Assistant, ai: StandInAI
+    ) -> None:
+        ai.faults.order(openai_error(400, "bad_request"), times=1)
+        for _ in range(2):
+            assert noticing.reply(ACME, QUESTION, seconds=10).text
+
+        assert tools_offered(ai) == [True, False, True, True]
+
+    @pytest.mark.parametrize("code", ["content_filter", "context_length_exceeded"])
+    def test_were_not_what_a_filter_or_a_length_refused(
+        self, noticing: Assistant, ai: StandInAI, code: str
+    ) -> None:
+        ai.faults.order(openai_error(400, code), times=1)
+
+        assert failure(noticing).permanent
+        noticing.reply(ACME, QUESTION, seconds=10)
+        assert tools_offered(ai) == [True, True]
+
+
+HISTORY = [Exchange("", "ж" * 300, "ж" * 300, 0) for _ in range(10)]
+
+
+class TestALengthThatIsRefused:
+    def reply(self, assistant: Assistant, history: list[Exchange]) -> Reply:
+        return assistant.reply(ACME, QUESTION, seconds=10, history=history)
+
+    @pytest.mark.parametrize(("most", "asked"), [(12, [22, 12]), (2, [22, 12, 2])])
+    def test_is_put_again_with_half_of_the_history_and_then_without(
+        self, assistant: Assistant, ai: StandInAI, most: int, asked: list[int]
+    ) -> None:
+        too_long = openai_error(400, "context_length_exceeded")
+        ai.faults.order(
+            too_long, times=None, when=lambda one: len(json.loads(one.body)["messages"]) > most
+        )
+
+        reply = self.reply(assistant, HISTORY)
+
+        assert [len(one["messages"]) for one in ai.requests] == asked
+        assert tools_offered(ai) == [True] * len(asked)
+        assert ai.answered == 1
+        assert reply.tokens < 1_500  # those of the one that was answered
+
+    def test_without_a_name_is_tried_without_tools_first(
+        self, assistant: Assistant, ai: StandInAI
+    ) -> None:
+        ai.faults.order(
+            openai_error(400, "bad_request"), times=None, when=lambda one: len(one.body) > 8_000
+        )
+
+        assert self.reply(assistant, HISTORY).text
+        self.reply(assistant, [])
+
+        assert [len(one["messages"]) for one in ai.requests] == [22, 22, 12, 2]
+        assert tools_offered(ai) == [True, False, False, True]
+
+    def test_to_the_end_is_final_after_three_tries(
+        self, assistant: Assistant, ai: StandInAI
+    ) -> None:
+        ai.faults.order(openai_error(413), times=None)
+
+        with pytest.raises(AssistantError) as raised:
+            self.reply(assistant, HISTORY)
+
+        assert raised.value.permanent
+        assert ai.count == 3
+
+    def test_is_put_again_within_the_one_deadline(
+        self, assistant: Assistant, ai: StandInAI
+    ) -> None:
+        ai.faults.order(openai_error(400, "context_length_exceeded"), times=1)
+        ai.faults.order(Hang(), times=None)
+        started = time.monotonic()
+
+        with pytest.raises(AssistantError) as raised:
+            assistant.reply(ACME, QUESTION, seconds=1, history=HISTORY)
+
+        assert not raised.value.permanent
+        assert time.monotonic() - started < 4
+        assert ai.count >= 2
+
+
+def test_an_error_is_told_by_code_and_type_and_never_by_its_sentence(
+    assistant: Assistant, ai: StandInAI
+) -> None:
+    error = {"message": "¿Cuánto cuesta?", "type": "BudgetExceeded", "param": None, "code": "400"}
+    ai.faults.order(Status(401, json.dumps({"error": error})), times=None)
+
+    assert str(failure(assistant)) == "the AI answered 401 BudgetExceeded"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"retry-after-ms": "60000"},
+        {"Retry-After": formatdate(time.time() + 60, usegmt=True)},
+    ],
+    ids=str,
+)
+def test_a_long_wait_is_left_to_the_queue_in_whatever_form_it_is_asked(
+    assistant: Assistant, ai: StandInAI, headers: dict[str, str]
+) -> None:
+    ai.faults.order(openai_error(429, headers=headers), times=None)
+
+    error = failure(assistant)
+
+    assert 0 < (error.retry_after_seconds or 0) <= 60
+    assert ai.count == 1
+
+
+HUGE_RESPONSES = {
+    "choices": '{"choices": [' + ",".join(['{"message": {"content": "Yes."}}'] * 25_000) + "]}",
+    "tool calls": json.dumps(
+        {"choices": [{"message": {"content": "Yes.", "tool_calls": [{"id": "x"}] * 80_000}}]}
+    ),
+    "reasoning": json.dumps(
+        {"choices": [{"message": {"content": "Yes.", "reasoning": "word " * 200_000}}]}
+    ),
+    "text": json.dumps({"choices": [{"message": {"content": "word " * 200_000}}]}),
+    "arguments": json.dumps(
+        {
+            "choices": [
+                {
+                    "message": {
+                        "tool_calls": [
+                            {"function": {"name": "handoff", "arguments": "[" * 900_000}}
+                        ]
+                    }
+                }
+            ]
+        }
+    ),
+    "empty objects": '{"choices": [{"message": {"content": "Yes.", "x": ['
+    + ",".join(["{}"] * 330_000)
+    + "]}}]}",
+}
+
+
+@pytest.mark.parametrize("name", HUGE_RESPONSES)
+def test_a_response_of_a_mebibyte_is_read_without_a_walk_through_it(name: str) -> None:
+    """Against what it takes at least: the parser of JSON, written in C."""
+    body = HUGE_RESPONSES[name].encode()
+    started = time.thread_time()
+    for _ in range(3):
+        json.loads(body)
+    parsed = time.thread_time() - started
+
+    started = time.thread_time()
+    reply = read_reply(body)
+    took = time.thread_time() - started
+
+    assert took < 10 * parsed + 0.1
+    assert len(reply.text) <= MAX_SOURCE + 1
+    assert reply.text or reply.handoff
+
+
+def test_the_sdk_makes_no_objects_of_a_large_response(assistant: Assistant, ai: StandInAI) -> None:
+    def cost(name: str) -> float:
+        ai.faults.order(Status(200, HUGE_RESPONSES[name], {"Content-Type": "application/json"}))
+        started = time.thread_time()
+        assert assistant.reply(ACME, QUESTION, seconds=60).text
+        return time.thread_time() - started
+
+    one_text = max(cost("text") for _ in range(2))
+
+    assert cost("choices") < 20 * one_text

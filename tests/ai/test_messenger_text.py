@@ -1,9 +1,13 @@
 """The AI's Markdown as a messenger's text: marks, no lost words, a length."""
 
+import os
+import time
+import tracemalloc
 import unicodedata
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from kommo_bridge.ai.messenger_text import MAX_UNITS, WORD, messenger_text
@@ -167,3 +171,104 @@ def test_what_would_choke_a_parser_keeps_its_words(reply: str) -> None:
     made = messenger_text(reply, 100_000)
 
     assert sorted(WORD.findall(made.text)) == sorted(WORD.findall(reply))
+
+
+PARAGRAPHS = "\n\n".join(f"{number}. " + "Roses cost 45 euro today. " * 10 for number in range(20))
+
+
+def test_a_long_reply_in_paragraphs_loses_no_more_than_it_must() -> None:
+    uneven = "x" * 2_500 + ".\n\n" + "One sentence is here. " * 110
+
+    for reply in (PARAGRAPHS, uneven):
+        made = messenger_text(reply)
+
+        assert made.cut
+        assert 0.85 * MAX_UNITS <= utf16_units(made.text) <= MAX_UNITS
+
+
+SENTENCES = st.tuples(st.integers(1, 50), st.sampled_from(["ж. ", "ж.\n", "ж.\n\n", "ж!» "]))
+
+
+@given(st.lists(SENTENCES, min_size=20, max_size=80), st.integers(400, 600))
+def test_a_cut_uses_most_of_the_length_where_sentences_end(
+    sentences: list[tuple[int, str]], limit: int
+) -> None:
+    """No sentence here is longer than a seventh of the length."""
+    reply = "".join("ж" * length + end for length, end in sentences).strip()
+    if utf16_units(reply) > limit:
+        made = messenger_text(reply, limit)
+
+        assert utf16_units(made.text) >= 0.85 * limit
+        assert made.text.removesuffix(" …")[-1] in ".»"
+
+
+def test_what_stands_far_behind_the_length_is_not_even_read() -> None:
+    made = messenger_text("Yes." + "\n" * 20_000 + "No.")
+
+    assert (made.text, made.cut) == ("Yes. …", True)
+
+
+MEBIBYTE = 1024 * 1024
+FRAGMENTS = st.text("\n >*_`~[](){}|-#<!\\.:a1 ж\u0301😀", min_size=1, max_size=12)
+POISON = [
+    "\n",
+    " \n",
+    "a\n",
+    "a\n\n",
+    "**a*",
+    "[a](b)",
+    "- a\n",
+    "~~a",
+    "# a\n",
+    "-\n",
+    "{",
+    "[",
+    "![",
+    "[a](",
+    ">" * 30 + "a\n",
+    "|a" * 900 + "\n" + "|-" * 900 + "\n" + "a\n" * 9_000,
+    "*" * 3_000 + " ",
+    "." + "*" * 3_400,
+    "\U0001f1e6",
+    "a" + "\u0301" * 3_400,
+]
+
+
+def repeated(fragment: str) -> str:
+    return fragment * (MEBIBYTE // len(fragment.encode()))
+
+
+def cost(reply: str) -> float:
+    """Processor seconds of this thread: what else runs on the machine does not count."""
+    started = time.thread_time()
+    messenger_text(reply)
+    return time.thread_time() - started
+
+
+@pytest.fixture(scope="module")
+def ordinary() -> float:
+    """What 14,000 characters of plain words cost here and now."""
+    return max(cost("word " * 2_800) for _ in range(3))
+
+
+@pytest.mark.parametrize("fragment", POISON, ids=lambda one: repr(one[:8]))
+def test_no_reply_of_a_mebibyte_costs_much(fragment: str, ordinary: float) -> None:
+    check_cost(repeated(fragment), ordinary)
+
+
+@hypothesis_settings(max_examples=int(os.environ.get("FUZZ_EXAMPLES", "0")) or 40)
+@given(fragments=st.lists(st.tuples(FRAGMENTS, st.integers(1, 15_000)), min_size=1, max_size=3))
+def test_no_mixture_costs_much(fragments: list[tuple[str, int]], ordinary: float) -> None:
+    check_cost("".join(fragment * times for fragment, times in fragments), ordinary)
+
+
+def check_cost(reply: str, ordinary: float) -> None:
+    assert cost(reply) < 20 * ordinary
+    tracemalloc.start()
+    try:
+        made = messenger_text(reply)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * MEBIBYTE
+    assert utf16_units(made.text) <= MAX_UNITS

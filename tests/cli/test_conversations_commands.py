@@ -11,7 +11,7 @@ from redis import Redis
 
 from kommo_bridge.app import create_app
 from kommo_bridge.conversations.keys import conversation_name
-from kommo_bridge.integrations.store import Integration
+from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.jobs import Parts, answer
 from kommo_bridge.settings import Settings
 from local.partners.ai import StandInAI, handoff_call, openai_error
@@ -48,7 +48,7 @@ def test_forget_deletes_it_in_redis(app: Flask, parts: Parts, ask: Ask) -> None:
     forgotten = conversations(app, "forget")
 
     assert forgotten.output == "Forgotten: 1 turns of lead 7.\n"
-    assert not parts.outcomes.conversations.turns(conversation_name(ask()))
+    assert not parts.steps.memory.exchanges(conversation_name(ask()))
 
 
 def test_pause_silences_and_resume_ends_it(

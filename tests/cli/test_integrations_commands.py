@@ -3,14 +3,18 @@
 import json
 import secrets
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import Result
 from flask import Flask
+from helpers import store_in_trouble
 
 from kommo_bridge.app import create_app
-from kommo_bridge.integrations.store import Integration, IntegrationStore
+from kommo_bridge.integrations.integration import FIELDS, HELP, Integration
+from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.settings import Settings
 
 INTEGRATION_ID = "0b01c2d3-0000-4000-8000-00000000456c"
@@ -141,6 +145,18 @@ def test_set_changes_fields(operator: Operator) -> None:
     assert (operator.acme.model, operator.acme.account_id) == (None, 7)
 
 
+def test_show_says_what_holds_where_nothing_is_set(operator: Operator) -> None:
+    operator.adds()
+
+    shown = dict(line.split(maxsplit=1) for line in operator("show", "acme").output.splitlines())
+    operator("set", "acme", "replies_per_day=0")
+    unlimited = operator("show", "acme").output
+
+    assert shown["model"] == "- (OPENAI_MODEL)"
+    assert shown["replies_per_day"] == "- (1000 on the shared AI key, no limit with an own one)"
+    assert [line.split() for line in unlimited.splitlines()].count(["replies_per_day", "0"]) == 1
+
+
 def test_a_new_secret_keeps_the_former_one(operator: Operator) -> None:
     operator.adds()
 
@@ -209,7 +225,7 @@ def test_an_export_without_secrets_changes_none_when_imported(operator: Operator
         (["remove", "other"], "There is no integration"),
         (["set", "acme", "colour=red"], "'colour' is not a field"),
         (["set", "acme", SECRET], "Say KEY=VALUE"),
-        (["set", "acme", "history=many"], "history must be a number"),
+        (["set", "acme", "history=many"], "history must be a whole number from 0 to 200"),
         (["set", "acme", "secret_key="], "secret_key must not be empty"),
         (["set", "acme", "domain=evil.com"], "domain must be one of"),
         (["set", "acme", "subdomain=second"], "second has this integration already"),
@@ -225,6 +241,49 @@ def test_an_error_is_told_in_one_line(operator: Operator, arguments: list[str], 
     assert result.output.startswith("Error: ")
     assert told in result.output
     assert len(result.output.splitlines()) == 1
+
+
+@pytest.fixture
+def foreign(operator: Operator) -> None:
+    """Beside acme, an integration whose secrets were encrypted with another `SECRET_KEY`."""
+    operator.adds()
+    settings = operator.app.config["KOMMO_BRIDGE_SETTINGS"]
+    other = IntegrationStore(settings.database_path, secrets.token_hex(32))
+    other.add(replace(operator.acme, subdomain="foreign"))
+
+
+@pytest.mark.usefixtures("foreign")
+def test_an_integration_of_another_secret_key_does_not_hide_the_others(operator: Operator) -> None:
+    listed, exported = operator("list"), operator("export")
+
+    assert "acme" in listed.stdout
+    assert [item["subdomain"] for item in json.loads(exported.stdout)] == ["acme"]
+
+
+@pytest.mark.usefixtures("foreign")
+def test_an_integration_of_another_secret_key_is_told_and_can_be_removed(
+    operator: Operator,
+) -> None:
+    for arguments in (["show", "foreign"], ["set", "foreign", "name=x"], ["check", "foreign"]):
+        result = operator(*arguments)
+        assert result.exit_code == 1
+        assert result.output.startswith("Error: SECRET_KEY is not the one")
+        assert len(result.output.splitlines()) == 1
+
+    assert operator("remove", "foreign", "--yes").exit_code == 0
+    assert operator.store.count() == 1
+
+
+def test_a_store_that_cannot_be_written_is_told_in_one_line(operator: Operator) -> None:
+    operator.adds()
+    settings = operator.app.config["KOMMO_BRIDGE_SETTINGS"]
+
+    # A thread of its own has a connection of its own, which meets the file as it is then.
+    with store_in_trouble(settings.database_path, "read-only"), ThreadPoolExecutor(1) as pool:
+        result = pool.submit(operator, "set", "acme", "name=x").result()
+
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: The integration store cannot be used: ")
 
 
 def test_adding_twice_is_told(operator: Operator) -> None:
@@ -243,3 +302,11 @@ def test_a_wrong_import_is_told_and_stores_nothing(operator: Operator, text: str
     assert result.exit_code == 1
     assert result.output.startswith("Error: ")
     assert operator.store.count() == 0
+
+
+def test_the_help_of_set_says_what_each_field_means_and_must_be(operator: Operator) -> None:
+    printed = " ".join(operator("set", "--help").output.split())
+
+    assert "history How many turns of a conversation are remembered" in printed
+    assert "Must be a whole number from 0 to 200." in printed
+    assert [name for name in FIELDS if f" {name} {HELP[name]}" not in printed] == []

@@ -9,7 +9,8 @@ import pytest
 from flask import Flask
 
 from kommo_bridge.app import create_app
-from kommo_bridge.integrations.store import Integration, IntegrationStore
+from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.kommo.tokens import BotClaims, verify_bot_token
 from kommo_bridge.settings import Settings
 

@@ -4,14 +4,13 @@ import io
 import json
 import zipfile
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from click.testing import Result
 from flask import Flask
 from flask.testing import FlaskCliRunner
 
-from kommo_bridge.cli.widget import widget
+from kommo_bridge.cli.widget import widget_group
 
 PUBLIC_URL = "https://bridge.example.com"
 WIDGET_REQUEST_URL = f"{PUBLIC_URL}/api/kommo/kommo/widget-request"
@@ -24,8 +23,7 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 def runner(public_url: str | None = PUBLIC_URL) -> FlaskCliRunner:
     app = Flask("test")
-    app.config["KOMMO_BRIDGE_SETTINGS"] = SimpleNamespace(public_url=public_url)
-    app.cli.add_command(widget)
+    app.cli.add_command(widget_group(public_url))
     return app.test_cli_runner()
 
 

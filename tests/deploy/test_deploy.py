@@ -17,7 +17,8 @@ from helpers import wait_for
 from redis import Redis
 
 from kommo_bridge.app import create_app
-from kommo_bridge.integrations.store import Integration, IntegrationStore
+from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.settings import Settings
 from local.partners.kommo.account import Account
 from local.partners.kommo.server import StandInKommo

@@ -15,15 +15,17 @@ from redis import Redis
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from kommo_bridge.integrations.store import Integration, IntegrationStore
+from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.queue.enqueue import CRASH_RETRIES, JobQueue
 from kommo_bridge.queue.state import work_queue
 from kommo_bridge.settings import Settings
-from local.partners.ai import StandInAI, hand_over_call, openai_error
+from local.partners.ai import StandInAI, handoff_call, openai_error
 from local.partners.http.faults import Hang, Status
 from local.partners.kommo.account import Account
-from local.partners.kommo.server import Continuation, StandInKommo
+from local.partners.kommo.records import Continuation
+from local.partners.kommo.server import StandInKommo
 from local.partners.kommo.widget_requests import WaitingBlock
 from local.processes import process_environ, run_bridge
 from local.redis_server import RedisServer
@@ -401,7 +403,7 @@ class TestConversationsOverTwoWorkers:
     ) -> None:
         flora = _known(night, account)
         ai.delay_seconds = 0.5
-        ai.reply = lambda _: hand_over_call("A colleague will answer you.")
+        ai.reply = lambda _: handoff_call("A colleague will answer you.")
         for _ in range(2):
             night.start_worker()
 

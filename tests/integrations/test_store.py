@@ -11,11 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers import store_in_trouble
 from sqlite_utils import Database
 
 from kommo_bridge.app import create_app
 from kommo_bridge.errors import IntegrationError, SettingsError
-from kommo_bridge.integrations.store import Integration, IntegrationStore, from_mapping, migrations
+from kommo_bridge.integrations.encryption import Cipher
+from kommo_bridge.integrations.integration import Integration, from_mapping
+from kommo_bridge.integrations.migrations import migrations
+from kommo_bridge.integrations.rows import Rows
+from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.settings import Settings
 
 SECRET_KEY = secrets.token_hex(32)
@@ -99,6 +104,34 @@ def test_a_file_of_the_first_release_gets_the_defaults_of_conversations(path: Pa
                  "history_days", "replies_per_hour", "tokens_per_month"):  # fmt: skip
         assert getattr(old, name) == getattr(new, name), name
     assert old.history == 5
+
+
+def test_a_store_of_1_0_0_gets_the_default_cap_where_nobody_chose_one(path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
+    db = Database(path)
+    migrations.apply(db, stop_before="m003_cap_replies_by_default")
+    columns = {column.name for column in db.table("integrations").columns}
+    caps = {"a": (0, 0, 0), "b": (50, 0, 0), "c": (0, 9, 0), "d": (0, 0, 9)}
+    for subdomain, (replies, day, month) in caps.items():
+        old = replace(
+            ACME,
+            subdomain=subdomain,
+            replies_per_day=replies,
+            tokens_per_day=day,
+            tokens_per_month=month,
+        )
+        row = Rows(Cipher(SECRET_KEY)).write(old)
+        db.table("integrations").insert({name: row[name] for name in columns & set(row)})
+    db.close()
+    store = IntegrationStore(path, SECRET_KEY)
+
+    store.migrate()
+
+    stored = {item.subdomain: item.replies_per_day for item in store.all()}
+    assert stored == {"a": None, "b": 50, "c": 0, "d": 0}
+    assert store.get("a") == replace(ACME, subdomain="a")
+    store.save(replace(store.get("a"), replies_per_day=0))
+    assert store.get("a").replies_per_day == 0
 
 
 def test_many_processes_may_migrate_at_once(path: Path) -> None:
@@ -185,13 +218,61 @@ def test_another_secret_key_is_told_and_reads_nothing(
     other = IntegrationStore(path, secrets.token_hex(32))
     other.migrate()
 
-    for read in (
-        other.all,
-        lambda: other.get("acme"),
-        lambda: other.find(INTEGRATION_ID, 1, "acme"),
-    ):
+    for read in (other.all, lambda: other.get("acme")):
         with pytest.raises(SettingsError, match="SECRET_KEY is not the one"):
             read()
+    assert other.find(INTEGRATION_ID, 1, "acme") is None
+
+
+@pytest.fixture
+def foreign(store: IntegrationStore, acme: Integration, path: Path) -> Integration:
+    """An integration beside acme whose secrets were encrypted with another `SECRET_KEY`."""
+    foreign = replace(ACME, subdomain="foreign", account_id=5, name="Foreign")
+    IntegrationStore(path, secrets.token_hex(32)).add(foreign)
+    return foreign
+
+
+def test_an_integration_of_another_secret_key_is_logged_and_does_not_stop_the_others(
+    store: IntegrationStore,
+    acme: Integration,
+    foreign: Integration,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert store.all() == [acme]
+    assert store.find(INTEGRATION_ID, 5, "foreign") is None
+    assert store.find(INTEGRATION_ID, 5, "acme") == acme
+
+    [first, second] = [vars(record)["fields"] for record in caplog.records]
+    assert first == second
+    assert set(first) == {"subdomain", "error"}
+    assert first["subdomain"] == "foreign"
+    assert "SECRET_KEY is not the one" in first["error"]
+
+
+def test_an_integration_of_another_secret_key_is_told_to_who_names_it(
+    store: IntegrationStore, acme: Integration, foreign: Integration
+) -> None:
+    with pytest.raises(SettingsError, match="SECRET_KEY is not the one"):
+        store.get("foreign")
+
+    blank: dict[str, Any] = dict.fromkeys(
+        ("secret_key", "previous_secret_key", "access_token", "ai_api_key"), ""
+    )
+    assert store.get_without_secrets("foreign") == replace(foreign, **blank)
+    assert store.get("acme") == acme
+
+
+def test_filling_gives_secrets_anew_that_cannot_be_decrypted(
+    store: IntegrationStore, foreign: Integration
+) -> None:
+    """As `KOMMO_INTEGRATIONS` does at the start: one such row must not stop it."""
+    given = {"integration_id": INTEGRATION_ID, "subdomain": "foreign", "secret_key": "new"}
+
+    store.fill([{**given, "access_token": "anew"}])
+
+    healed = store.get("foreign")
+    assert (healed.secret_key, healed.access_token, healed.ai_api_key) == ("new", "anew", "")
+    assert (healed.account_id, healed.name) == (5, "Foreign")
 
 
 def test_all_is_read_back_as_it_was_written(store: IntegrationStore) -> None:
@@ -257,6 +338,26 @@ def test_an_account_is_bound_once(store: IntegrationStore, acme: Integration) ->
 
     assert store.get("acme").account_id == 5
     assert store.find(INTEGRATION_ID, 6, "acme") is None
+
+
+@pytest.mark.parametrize("trouble", ["read-only", "locked"])
+def test_an_account_that_cannot_be_bound_is_logged_and_tried_again(
+    store: IntegrationStore,
+    acme: Integration,
+    path: Path,
+    trouble: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with store_in_trouble(path, trouble):
+        hurried = IntegrationStore(path, SECRET_KEY, busy_timeout_seconds=0.01)
+        hurried.bind_account(acme, 5)
+
+    [record] = caplog.records
+    assert record.message == "account id not stored"
+    assert vars(record)["fields"] == {"subdomain": "acme", "error": "OperationalError"}
+    assert store.get("acme").account_id is None
+    IntegrationStore(path, SECRET_KEY).bind_account(acme, 5)
+    assert store.get("acme").account_id == 5
 
 
 def test_binding_one_account_leaves_the_others_alone(store: IntegrationStore) -> None:
@@ -546,7 +647,8 @@ def test_many_processes_read_and_write_at_once(store: IntegrationStore, path: Pa
 import sys
 from dataclasses import replace
 from pathlib import Path
-from kommo_bridge.integrations.store import Integration, IntegrationStore
+from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.integrations.store import IntegrationStore
 store = IntegrationStore(Path(sys.argv[1]), sys.argv[2])
 store.migrate()
 mine = Integration("id", f"acme{sys.argv[3]}", secret_key="x")

@@ -7,10 +7,14 @@ import zlib
 from collections.abc import Iterator
 
 import pytest
+from redis import Redis
 
 from kommo_bridge.errors import KommoError
 from kommo_bridge.kommo.client import KommoClient
-from kommo_bridge.kommo.continuation import continuation
+from kommo_bridge.kommo.continuation import Continuation, continuation
+from kommo_bridge.kommo.pacing import SLOTS, Pacer
+from kommo_bridge.kommo.results import CallResult
+from kommo_bridge.kommo.slot import Slot
 from kommo_bridge.telemetry.logs import set_up_logging
 from local.partners.http.faults import (
     Drip,
@@ -32,58 +36,68 @@ from local.redis_server import free_port
 REPLY = continuation("success", "Yes, we do.", "json")
 
 
+HOST = "acme.kommo.com"
+
+
 @pytest.fixture
-def client() -> Iterator[KommoClient]:
-    one = KommoClient()
+def pacer(redis: Redis) -> Pacer:
+    return Pacer(redis)
+
+
+@pytest.fixture
+def client(redis: Redis, kommo: StandInKommo) -> Iterator[KommoClient]:
+    one = KommoClient(Pacer(redis), frozenset({kommo.host}))
     yield one
     one.close()
 
 
-def refused(client: KommoClient, kommo: StandInKommo, account: Account) -> KommoError:
-    url = kommo.url + kommo.open_block(account).path
-    with pytest.raises(KommoError) as raised:
-        client.continue_salesbot(url, REPLY, account.access_token)
-    assert account.access_token not in str(raised.value)
-    assert "continue/" not in str(raised.value)
-    return raised.value
+def call(
+    client: KommoClient, url: str, access_token: str, continuation: Continuation = REPLY
+) -> CallResult:
+    """One continue call in a slot of its own."""
+    slot = client.book(HOST)
+    assert isinstance(slot, Slot)
+    with slot:
+        return client.continue_salesbot(slot, url, continuation, access_token)
 
 
-def test_an_accepted_call_raises_nothing(
+def continued(client: KommoClient, kommo: StandInKommo, account: Account) -> CallResult:
+    """What becomes of a call to a block that waits."""
+    return call(client, kommo.url + kommo.open_block(account).path, account.access_token)
+
+
+def refused(client: KommoClient, kommo: StandInKommo, account: Account) -> CallResult:
+    result = continued(client, kommo, account)
+    assert not result.accepted
+    assert result.error
+    assert account.access_token not in result.error
+    assert "continue/" not in result.error
+    return result
+
+
+def test_an_accepted_call_has_no_error(
     client: KommoClient, kommo: StandInKommo, account: Account
 ) -> None:
-    url = kommo.url + kommo.open_block(account).path
-
-    client.continue_salesbot(url, REPLY, account.access_token)
+    assert continued(client, kommo, account).accepted
 
     assert kommo.continuations[0].body == REPLY.body()
 
 
 @pytest.mark.parametrize(
-    ("status", "permanent", "arrived"),
+    ("status", "arrived"),
     [
-        (304, True, False),
-        (400, True, False),
-        (401, True, False),
-        (403, True, False),
-        (404, True, False),
-        (429, False, False),
-        (500, False, True),
-        (503, False, True),
+        *((304, False), (400, False), (401, False), (403, False), (404, False), (429, False)),
+        *((500, True), (503, True)),
     ],
 )
-def test_each_status_says_whether_to_try_again_and_whether_it_may_have_arrived(
-    client: KommoClient,
-    kommo: StandInKommo,
-    account: Account,
-    status: int,
-    permanent: bool,
-    arrived: bool,
+def test_each_status_says_whether_the_call_may_have_arrived(
+    client: KommoClient, kommo: StandInKommo, account: Account, status: int, arrived: bool
 ) -> None:
     kommo.faults.order(Status(status))
 
-    error = refused(client, kommo, account)
+    result = refused(client, kommo, account)
 
-    assert (error.status, error.permanent, error.arrived) == (status, permanent, arrived)
+    assert (result.status, result.may_have_arrived) == (status, arrived)
 
 
 @pytest.mark.parametrize("fault", [Reset(), ResetAfter()])
@@ -94,16 +108,16 @@ def test_a_broken_connection_leaves_the_outcome_unknown(
 
     error = refused(client, kommo, account)
 
-    assert (error.status, error.permanent, error.arrived) == (None, False, True)
+    assert (error.status, error.may_have_arrived) == (None, True)
 
 
-def test_a_refused_connection_surely_did_not_arrive(client: KommoClient) -> None:
-    url = f"http://127.0.0.1:{free_port()}/api/v4/salesbot/1/continue/2"
+def test_a_refused_connection_surely_did_not_arrive(redis: Redis) -> None:
+    host = f"127.0.0.1:{free_port()}"
+    client = KommoClient(Pacer(redis), frozenset({host}))
 
-    with pytest.raises(KommoError) as raised:
-        client.continue_salesbot(url, REPLY, "token")
+    result = call(client, f"http://{host}/api/v4/salesbot/1/continue/2", "token")
 
-    assert (raised.value.permanent, raised.value.arrived) == (False, False)
+    assert (result.status, result.may_have_arrived) == (None, False)
 
 
 def test_the_codes_of_a_400_are_read(
@@ -112,10 +126,9 @@ def test_the_codes_of_a_400_are_read(
     url = kommo.url + kommo.open_block(account).path
     too_long = type(REPLY)("success", "x", ("y" * 81,))
 
-    with pytest.raises(KommoError) as raised:
-        client.continue_salesbot(url, too_long, account.access_token)
+    result = call(client, url, account.access_token, too_long)
 
-    assert raised.value.codes == ("TooLong",)
+    assert result.codes == ("TooLong",)
 
 
 @pytest.mark.parametrize(
@@ -131,14 +144,128 @@ def test_an_odd_body_of_a_400_is_no_trouble(
 
 @pytest.mark.parametrize(
     ("header", "seconds"),
-    [("7", 7.0), ("0", 0.0), ("-5", 0.0), ("999999", 3600.0), ("nan", None), ("soon", None)],
+    [("7", 7.0), ("0", 1.0), ("-5", 1.0), ("999999", 600.0), ("nan", 10.0), ("soon", 10.0)],
 )
-def test_retry_after_is_read_within_reason(
-    client: KommoClient, kommo: StandInKommo, account: Account, header: str, seconds: float | None
+def test_a_429_pauses_its_account_as_long_as_it_asks_within_reason(
+    client: KommoClient,
+    kommo: StandInKommo,
+    account: Account,
+    pacer: Pacer,
+    header: str,
+    seconds: float,
 ) -> None:
     kommo.faults.order(Status(429, headers={"Retry-After": header}))
 
     assert refused(client, kommo, account).retry_after_seconds == seconds
+    assert seconds - 1 < pacer.paused_seconds(HOST) <= seconds
+
+
+def test_a_503_says_when_to_come_back_and_pauses_nobody(
+    client: KommoClient, kommo: StandInKommo, account: Account, pacer: Pacer
+) -> None:
+    kommo.faults.order(Status(503, headers={"Retry-After": "7"}))
+
+    assert refused(client, kommo, account).retry_after_seconds == 7
+    assert pacer.paused_seconds(HOST) == 0
+
+
+def test_a_403_may_be_a_block_only_after_a_429(
+    client: KommoClient, kommo: StandInKommo, account: Account, pacer: Pacer, redis: Redis
+) -> None:
+    kommo.faults.order(Status(403), times=2)
+
+    assert not refused(client, kommo, account).blocked
+    pacer.limited("beta.kommo.com", 1)
+    redis.delete(f"kommo_bridge:pacing:{HOST}:pause")
+    assert refused(client, kommo, account).blocked
+    assert pacer.paused_seconds(HOST) > 60
+    assert isinstance(client.book("gamma.kommo.com"), Slot)
+
+
+def test_an_account_that_was_paused_while_its_slot_was_waited_for_is_not_called(
+    client: KommoClient, kommo: StandInKommo, account: Account, pacer: Pacer
+) -> None:
+    for _ in range(SLOTS):
+        continued(client, kommo, account)
+    slot = client.book(HOST)
+    assert isinstance(slot, Slot)
+    pacer.pause(HOST, 30)
+    url = kommo.url + kommo.open_block(account).path
+
+    with slot:
+        result = client.continue_salesbot(slot, url, REPLY, account.access_token)
+
+    assert (result.status, result.may_have_arrived) == (None, False)
+    assert result.retry_after_seconds is not None
+    assert result.retry_after_seconds > 25
+    assert len(kommo.continuations) == SLOTS
+
+
+@pytest.mark.parametrize("place", ["https://beta.kommo.com", "http://acme.kommo.com", "https://x"])
+def test_a_token_never_goes_to_another_host_than_its_slots(client: KommoClient, place: str) -> None:
+    url = f"{place}/api/v4/salesbot/1/continue/2"
+
+    with pytest.raises(KommoError, match="not the account's own") as raised:
+        call(client, url, "token")
+    with pytest.raises(KommoError, match="not the account's own"):
+        client.lead_tags(HOST, 7, "token", base_url=place)
+
+    assert raised.value.permanent
+
+
+def test_a_lookup_waits_for_no_pause(client: KommoClient, pacer: Pacer) -> None:
+    pacer.pause(HOST, 30)
+
+    with pytest.raises(KommoError) as raised:
+        client.lead_tags(HOST, 7, "token")
+
+    assert not raised.value.permanent
+    assert raised.value.retry_after_seconds is not None
+    assert raised.value.retry_after_seconds > 25
+
+
+def test_a_429_to_a_lookup_pauses_its_account_too(
+    client: KommoClient, kommo: StandInKommo, account: Account, pacer: Pacer
+) -> None:
+    kommo.faults.order(Status(429))
+
+    with pytest.raises(KommoError):
+        client.lead_tags(HOST, 7, account.access_token, base_url=kommo.url)
+
+    assert 9 < pacer.paused_seconds(HOST) <= 10
+
+
+def test_a_403_to_a_lookup_says_nothing_of_the_right_to_continue(
+    client: KommoClient, kommo: StandInKommo, account: Account, pacer: Pacer
+) -> None:
+    pacer.limited("beta.kommo.com", 1)
+    kommo.faults.order(Status(403))
+
+    with pytest.raises(KommoError) as raised:
+        client.lead_tags(HOST, 7, account.access_token, base_url=kommo.url)
+
+    assert raised.value.permanent
+    assert pacer.paused_seconds(HOST) == 0
+
+
+def test_the_tags_of_a_large_lead_are_read(
+    client: KommoClient, kommo: StandInKommo, account: Account
+) -> None:
+    kommo.tag_lead(account, 7, "human")
+    kommo.note = "x" * 1_000_000
+
+    tags = client.lead_tags(HOST, 7, account.access_token, base_url=kommo.url)
+
+    assert tags == ["human"]
+
+
+def test_a_lead_that_is_too_large_is_no_lead_without_tags(
+    client: KommoClient, kommo: StandInKommo, account: Account
+) -> None:
+    kommo.note = "x" * 3_000_000
+
+    with pytest.raises(KommoError, match="TooLarge"):
+        client.lead_tags(HOST, 7, account.access_token, base_url=kommo.url)
 
 
 def test_retry_after_in_the_body_is_read_too(
@@ -155,15 +282,15 @@ def test_the_token_does_not_follow_a_redirect(
     with StandInKommo() as other:
         kommo.faults.order(Redirect(other.url + "/api/v4/salesbot/1/continue/2"))
 
-        assert refused(client, kommo, account).permanent
+        assert refused(client, kommo, account).status == 302
         assert not other.refusals
 
 
 @pytest.mark.parametrize("fault", [Drip(0.05), Hang(), Huge()])
 def test_a_slow_or_endless_answer_ends_within_the_total_deadline(
-    kommo: StandInKommo, account: Account, fault: Fault
+    redis: Redis, kommo: StandInKommo, account: Account, fault: Fault
 ) -> None:
-    impatient = KommoClient(total_seconds=1)
+    impatient = KommoClient(Pacer(redis), frozenset({kommo.host}), total_seconds=1)
     kommo.faults.order(fault)
     started = time.monotonic()
 
@@ -171,7 +298,7 @@ def test_a_slow_or_endless_answer_ends_within_the_total_deadline(
     impatient.close()
 
     assert time.monotonic() - started < 3
-    assert (error.permanent, error.arrived) == (False, True)
+    assert (error.status, error.may_have_arrived) == (None, True)
 
 
 def test_an_answer_that_is_none_is_no_success(
@@ -179,9 +306,8 @@ def test_an_answer_that_is_none_is_no_success(
 ) -> None:
     """202 with a strange body is Kommo's word all the same: only the status counts."""
     kommo.faults.order(Garbage())
-    url = kommo.url + kommo.open_block(account).path
 
-    client.continue_salesbot(url, REPLY, account.access_token)
+    assert continued(client, kommo, account).accepted
 
 
 def test_a_proxy_of_the_environment_never_sees_the_token(
@@ -190,10 +316,8 @@ def test_a_proxy_of_the_environment_never_sees_the_token(
     with StandInKommo() as proxy:
         monkeypatch.setenv("http_proxy", proxy.url)
         monkeypatch.setenv("ALL_PROXY", proxy.url)
-        url = kommo.url + kommo.open_block(account).path
 
-        client.continue_salesbot(url, REPLY, account.access_token)
-
+        assert continued(client, kommo, account).accepted
         assert not proxy.refusals
         assert len(kommo.continuations) == 1
 
@@ -201,7 +325,7 @@ def test_a_proxy_of_the_environment_never_sees_the_token(
 def test_an_account_says_who_it_is(
     client: KommoClient, kommo: StandInKommo, account: Account
 ) -> None:
-    answer = client.account(kommo.url, account.access_token)
+    answer = client.account(HOST, account.access_token, base_url=kommo.url)
 
     assert (answer.account_id, answer.subdomain) == (account.account_id, "acme")
     assert answer.date
@@ -227,18 +351,17 @@ def test_an_endless_answer_ends_at_its_size_long_before_the_deadline(
     kommo.faults.order(Huge())
     started = time.monotonic()
 
-    assert refused(client, kommo, account).arrived
+    assert refused(client, kommo, account).may_have_arrived
     assert time.monotonic() - started < 2
 
 
 def test_calls_share_a_warm_connection_after_a_refusal_too(
     client: KommoClient, kommo: StandInKommo, account: Account
 ) -> None:
-    kommo.faults.order(Status(429))
+    kommo.faults.order(Status(404))
     refused(client, kommo, account)
     for _ in range(3):
-        url = kommo.url + kommo.open_block(account).path
-        client.continue_salesbot(url, REPLY, account.access_token)
+        assert continued(client, kommo, account).accepted
 
     assert kommo.connections == 1
 
@@ -247,11 +370,11 @@ def test_a_connection_that_kommo_closed_meanwhile_is_replaced(
     client: KommoClient, kommo: StandInKommo, account: Account
 ) -> None:
     first, second = (kommo.url + kommo.open_block(account).path for _ in range(2))
-    client.continue_salesbot(first, REPLY, account.access_token)
+    call(client, first, account.access_token)
     kommo.stop()
     kommo.start()
 
-    client.continue_salesbot(second, REPLY, account.access_token)
+    call(client, second, account.access_token)
 
     assert len(kommo.continuations) == 2
 

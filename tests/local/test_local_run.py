@@ -57,11 +57,11 @@ def test_the_first_run_makes_an_env_file_and_asks_for_the_key(
 
 
 def test_an_env_file_is_never_made_anew(folder: Path, environ: dict[str, str]) -> None:
-    (folder / ".env").write_text("SECRET_KEY=kept-and-long-enough\n")
+    (folder / ".env").write_text("SECRET_KEY=kept-and-of-thirty-two-characters\n")
 
     first_run(folder, environ)
 
-    assert (folder / ".env").read_text() == "SECRET_KEY=kept-and-long-enough\n"
+    assert (folder / ".env").read_text() == "SECRET_KEY=kept-and-of-thirty-two-characters\n"
 
 
 def test_a_wrong_setting_starts_nothing(folder: Path, environ: dict[str, str]) -> None:

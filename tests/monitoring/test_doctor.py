@@ -7,15 +7,21 @@ from typing import Any
 
 import jwt
 import pytest
-from helpers import Bridge
+from helpers import Bridge, wait_for
 from redis import Redis
 
 from kommo_bridge.cli.token import mint_token
-from kommo_bridge.integrations.store import Integration, IntegrationStore
-from kommo_bridge.monitoring import doctor
-from kommo_bridge.monitoring.doctor import SKEW_WARNING_SECONDS, Finding, examine
+from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.integrations.store import IntegrationStore
+from kommo_bridge.monitoring import check_bridge
+from kommo_bridge.monitoring.check import Context, Finding
+from kommo_bridge.monitoring.check_bridge import check_secret
+from kommo_bridge.monitoring.check_kommo import SKEW_WARNING_SECONDS
+from kommo_bridge.monitoring.check_redis import redis_role
+from kommo_bridge.monitoring.doctor import examine
 from kommo_bridge.queue.state import WIDGET_VERSIONS_KEY
 from kommo_bridge.settings import Settings
+from kommo_bridge.telemetry.metrics import KEY as METRICS_KEY
 from kommo_bridge.widget.build import source_version
 from local.partners.ai import StandInAI, openai_error
 from local.partners.http.faults import Drip, Reset, Slow, Status
@@ -106,7 +112,7 @@ def test_a_server_that_drips_its_answer_does_not_hold_the_doctor(
     settings: Settings, acme: Integration, kommo: StandInKommo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The timeout of requests is per read; each drop would renew it."""
-    monkeypatch.setattr(doctor, "OWN_TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(check_bridge, "OWN_TIMEOUT_SECONDS", 0.5)
     kommo.faults.order(Drip(60))
 
     found = findings(settings, acme, public_url=kommo.url)["public URL"]
@@ -287,3 +293,76 @@ def test_a_public_url_must_be_https_and_answer(
     assert findings(settings, acme, public_url=bridge.url)["public URL"].state == "warning"
     ai_url = settings.openai_base_url
     assert findings(settings, acme, public_url=ai_url)["public URL"].state == "fault"
+
+
+class TestRedis:
+    def test_what_keeps_the_promise_is_ok(self, settings: Settings, acme: Integration) -> None:
+        found = findings(settings, acme)
+
+        assert {found[f"Redis {one}"].state for one in ("role", "memory", "persistence")} == {"ok"}
+
+    @pytest.mark.parametrize(
+        ("setting", "value", "subject"),
+        [
+            ("maxmemory-policy", "allkeys-lru", "Redis memory"),
+            ("maxmemory", "1", "Redis memory"),
+            ("appendonly", "no", "Redis persistence"),
+        ],
+    )
+    def test_one_that_may_lose_jobs_is_a_warning(
+        self,
+        settings: Settings,
+        acme: Integration,
+        redis: Redis,
+        setting: str,
+        value: str,
+        subject: str,
+    ) -> None:
+        before = str(redis.config_get(setting)[setting])
+        redis.config_set(setting, value)
+        try:
+            found = findings(settings, acme)[subject]
+        finally:
+            redis.config_set(setting, before)
+
+        assert found.state == "warning"
+
+    def test_a_replica_is_a_fault(
+        self, settings: Settings, acme: Integration, redis: Redis
+    ) -> None:
+        redis.replicaof("127.0.0.1", "1")
+        try:
+            found = findings(settings, acme)["Redis role"]
+        finally:
+            redis.replicaof("no", "one")
+
+        assert (found.state, "primary" in found.text) == ("fault", True)
+
+    @pytest.mark.parametrize("mode", ["cluster", "sentinel"])
+    def test_a_cluster_and_a_sentinel_are_not_supported(self, mode: str) -> None:
+        found = redis_role({"redis_mode": mode})
+
+        assert (found.state, "not supported" in found.text) == ("fault", True)
+
+
+def test_the_probe_is_neither_warned_of_nor_counted(
+    settings: Settings, acme: Integration, bridge: Bridge, redis: Redis
+) -> None:
+    port = int(bridge.environ["PORT"])
+
+    for changed in (acme, replace(acme, secret_key="x" * 64)):
+        for _ in range(6):
+            next(check_secret(context(settings, changed, port)))
+    bridge_is_done = time.time() + 2  # metrics are flushed each second
+
+    wait_for(lambda: time.time() > bridge_is_done)
+    log = bridge.log_path.read_text()
+    assert log.count("widget request refused, as the doctor expects") == 12
+    assert "WARNING kommo_bridge.web.request_log" not in log
+    assert not redis.keys("kommo_bridge:refused:*")
+    assert not [field for field in redis.hkeys(METRICS_KEY) if b"invalid" in field]
+
+
+def context(settings: Settings, integration: Integration, port: int) -> Context:
+    token = mint_token(integration, 1, 300)
+    return Context(integration, settings, token, f"http://127.0.0.1:{port}")

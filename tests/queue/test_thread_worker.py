@@ -16,12 +16,14 @@ from redis import Redis
 from rq import Queue
 from rq.executions import Execution
 from rq.job import Job
+from rq.rate_limit import RateLimit
 from rq.registry import StartedJobRegistry
 from rq.scheduler import RQScheduler
 from rq.timeouts import BaseDeathPenalty, JobTimeoutException
 from rq.worker import BaseWorker
 
 from kommo_bridge.queue.job_timeout import TickedDeathPenalty
+from kommo_bridge.queue.recovery import Recovery
 from kommo_bridge.queue.state import live_workers, work_queue
 from kommo_bridge.queue.thread_worker import ThreadWorker
 from local.redis_server import RedisServer
@@ -33,6 +35,7 @@ from redis import Redis
 from rq import Retry
 from kommo_bridge.telemetry.logs import set_up_logging
 from kommo_bridge.queue.thread_worker import ThreadWorker
+from kommo_bridge.queue.recovery import Recovery
 from kommo_bridge.queue.state import work_queue
 
 REDIS = Redis.from_url(os.environ["REDIS_URL"])
@@ -50,6 +53,9 @@ def later(name):
 def fail():
     raise ValueError(os.environ["MESSAGE"])
 
+def called(*_):
+    REDIS.set("called", "1")
+
 def endless():
     REDIS.rpush("started", "endless")
     while True:
@@ -61,6 +67,7 @@ if __name__ == "__main__":
     connection = Redis.from_url(os.environ["REDIS_URL"], socket_timeout=5)
     ThreadWorker(work_queue(connection), connection=connection,
                  concurrency=int(sys.argv[1]), grace_seconds=float(sys.argv[2]),
+                 functions=[f"worker_jobs.{one}" for one in ("note", "later", "fail", "endless")],
                  before_exit=lambda: REDIS.set("before_exit", "1"), wedged_seconds=2).work()
 """
 
@@ -90,19 +97,19 @@ def start(tmp_path: Path, redis_server: RedisServer, redis: Redis) -> Iterator[S
         process.wait()
 
 
-def test_jobs_run_side_by_side_and_no_job_is_taken_before_a_thread_is_free(
+def test_jobs_of_one_integration_run_side_by_side_up_to_the_concurrency(
     start: Start, redis: Redis
 ) -> None:
     queue = work_queue(redis)
     for number in range(12):
-        queue.enqueue("worker_jobs.note", f"{number}", 1.5)
+        limit = RateLimit("acme", concurrency=4)
+        queue.enqueue("worker_jobs.note", f"{number}", 1.5, rate_limit=limit)
 
     start(concurrency=4)
 
-    wait_for(lambda: redis.llen("started") == 5)
+    wait_for(lambda: redis.llen("started") == 4)
     time.sleep(0.3)
-    assert redis.llen("started") == 5, "four and one spare thread"
-    assert len(queue) == 7
+    assert redis.llen("started") == 4
     wait_for(lambda: redis.llen("ended") == 12)
 
 
@@ -179,6 +186,93 @@ def test_a_job_that_rq_cannot_read_does_not_end_the_worker(start: Start, redis: 
     process = start()
 
     wait_for(lambda: redis.llen("ended") == 1)
+    assert process.poll() is None
+
+
+def test_a_job_of_another_function_is_dropped_and_never_run(
+    start: Start, redis: Redis, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever can write to Redis must not run code in the worker."""
+    queue = work_queue(redis)
+    mark = tmp_path / "ran"
+    foreign = queue.enqueue("os.mkdir", str(mark))
+    queue.enqueue("worker_jobs.note", "after")
+
+    start()
+
+    wait_for(lambda: redis.llen("ended") == 1)
+    assert not mark.exists()
+    assert not redis.exists(foreign.key)
+    assert queue.intermediate_queue.get_job_ids() == []
+    assert "foreign job dropped" in capfd.readouterr().err
+
+
+def test_what_a_job_names_besides_its_function_is_not_called(start: Start, redis: Redis) -> None:
+    queue = work_queue(redis)
+    callback = rq.Callback("worker_jobs.called")
+    queue.enqueue("worker_jobs.note", "a", on_success=callback, on_failure=callback)
+    queue.enqueue("worker_jobs.fail", on_success=callback, on_failure=callback)
+
+    start()
+
+    wait_for(lambda: redis.llen("ended") == 1)
+    wait_for(lambda: queue.failed_job_registry.get_job_count(cleanup=False) == 1)
+    assert not redis.exists("called")
+
+
+def test_a_scheduled_job_that_cannot_be_read_does_not_stop_the_others(
+    start: Start, redis: Redis
+) -> None:
+    queue = work_queue(redis)
+    redis.hset("rq:job:odd", mapping={"created_at": "nonsense", "data": "x", "origin": "kommo"})
+    redis.zadd(queue.scheduled_job_registry.key, {"odd": 1, "missing": 1})
+    queue.enqueue("worker_jobs.later", "a")
+
+    start()
+
+    wait_for(lambda: redis.llen("ended") == 1)
+    assert not redis.exists("rq:job:odd")
+    assert queue.scheduled_job_registry.get_job_ids() == []
+
+
+def test_a_started_job_that_cannot_be_read_does_not_stop_the_recovery(redis: Redis) -> None:
+    queue = work_queue(redis)
+    job = queue.enqueue("worker_jobs.note", "a", retry=rq.Retry(3))
+    queue.remove(job)
+    redis.hset(job.key, "status", "started")
+    redis.hset("rq:job:odd", mapping={"created_at": "nonsense", "data": "x", "status": "started"})
+    redis.zadd(queue.started_job_registry.key, {"odd:1": 1, f"{job.id}:2": 2})
+
+    Recovery(queue, 14, 4).run()
+
+    assert queue.get_job_ids() == [job.id]
+
+
+def test_a_stranded_job_that_is_gone_is_forgotten(redis: Redis) -> None:
+    queue = work_queue(redis)
+    redis.rpush(queue.intermediate_queue.key, "gone")
+
+    assert not Recovery(queue, 14, 4).hand_back("gone")
+
+    assert queue.get_job_ids() == queue.intermediate_queue.get_job_ids() == []
+
+
+@pytest.mark.parametrize("neighbours", [2, 5, 20])
+def test_neighbours_that_hang_keep_nobody_waiting(
+    start: Start, redis: Redis, neighbours: int
+) -> None:
+    """Four answers at once, and more jobs that hang: the healthy one ends before any of them."""
+    queue = work_queue(redis)
+    process = start(concurrency=4, grace=0)
+    wait_for(lambda: live_workers(queue) == 1)
+    for number in range(4 * neighbours):
+        limit = RateLimit(f"hanging{number % neighbours}", concurrency=4)
+        queue.enqueue("worker_jobs.note", "hanging", 60, rate_limit=limit, retry=rq.Retry(3))
+    wait_for(lambda: redis.llen("started") >= 2 * neighbours)
+
+    queue.enqueue("worker_jobs.note", "well", rate_limit=RateLimit("well", concurrency=4))
+
+    wait_for(lambda: redis.lrange("ended", 0, -1) == [b"well"])
     assert process.poll() is None
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from helpers import Salesbot, wait_for
 
-from kommo_bridge.integrations.store import Integration
+from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.settings import Settings
 from local.partners.ai import StandInAI, openai_error
 from local.partners.http.exchange import Answer, Request

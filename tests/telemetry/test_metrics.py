@@ -21,12 +21,13 @@ from werkzeug.test import TestResponse
 
 from kommo_bridge.app import create_app
 from kommo_bridge.errors import AssistantError
-from kommo_bridge.integrations.store import Integration, IntegrationStore
+from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.jobs import Parts, answer
 from kommo_bridge.queue.enqueue import JobQueue
 from kommo_bridge.redis_client import connect
 from kommo_bridge.settings import Settings
-from kommo_bridge.telemetry.metrics import FIGURES, KEY, Metrics
+from kommo_bridge.telemetry.metrics import KEY, METRICS, Metrics
 from local.partners.ai import StandInAI, openai_error
 from local.partners.kommo.widget_requests import WIDGET_REQUEST_PATH
 from local.processes import ROOT, process_environ
@@ -187,7 +188,7 @@ def test_an_answer_and_a_failure_are_seen(
     ai.faults.order(openai_error(401), times=1)
     with pytest.raises(AssistantError):
         answer(ask(entity_id=8), parts)
-    parts.outcomes.metrics.flush()
+    parts.steps.metrics.flush()
 
     samples = read()
 
@@ -206,7 +207,7 @@ def test_widget_requests_by_result(client: FlaskClient, salesbot: Salesbot, redi
     for data in (body, body, b"token=forged&data[message]=x&return_url=x"):
         client.post(WIDGET_REQUEST_PATH, data=data, content_type=content_type)
 
-    client.application.config["KOMMO_BRIDGE_METRICS"].flush()
+    client.application.metrics.flush()  # type: ignore[attr-defined]
 
     counted = Metrics(redis).read()
     results = {label: n for (name, label), n in counted.items() if name.endswith("_requests")}
@@ -256,7 +257,7 @@ def test_a_token_of_a_disabled_integration_concerns_nobody(
 def test_every_figure_has_its_family(client: FlaskClient) -> None:
     text = page(client).get_data(as_text=True)
 
-    assert [name for name in FIGURES if f"# TYPE {name}" not in text] == []
+    assert [name for name in METRICS if f"# TYPE {name}" not in text] == []
 
 
 @pytest.mark.parametrize("token", ["", "wrong", TOKEN + "x", "ü"])
@@ -335,7 +336,7 @@ class TestTheGrafanaDashboard:
         for expression in expressions(board):
             of = re.search(r"by \((\w+)\) \(rate\((kommo_bridge_\w+)", expression)
             if of:
-                figure = FIGURES[of[2].removesuffix("_total").removesuffix("_bucket")]
+                figure = METRICS[of[2].removesuffix("_total").removesuffix("_bucket")]
                 assert of[1] == (figure.label or "le"), expression
 
     def test_its_panels_ask_the_chosen_source_and_do_not_overlap(

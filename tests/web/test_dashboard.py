@@ -16,7 +16,7 @@ from rq.serializers import JSONSerializer
 
 from kommo_bridge import jobs
 from kommo_bridge.app import create_app
-from kommo_bridge.integrations.store import Integration
+from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.queue.enqueue import JobQueue
 from kommo_bridge.queue.state import work_queue
@@ -24,7 +24,6 @@ from kommo_bridge.settings import Settings
 from local.partners.ai import StandInAI, openai_error
 from local.partners.http.faults import Status
 from local.partners.kommo.server import StandInKommo
-from local.processes import process_environ
 
 PASSWORD = "pässword-" + secrets.token_hex(8)
 CHANGES = [
@@ -63,14 +62,11 @@ def client(guarded: Settings, acme: Integration) -> FlaskClient:
 
 
 @pytest.fixture
-def work(settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What `work_off` needs of the environment."""
-    for name, value in process_environ(settings).items():
-        monkeypatch.setenv(name, value)
-    jobs.process_parts.cache_clear()
+def work(parts: jobs.Parts) -> Iterator[None]:
+    """What the jobs of `work_off` work with."""
+    jobs.use_parts(parts)
     yield
-    jobs.process_parts().close()
-    jobs.process_parts.cache_clear()
+    jobs.use_parts(None)
 
 
 def work_off(redis: Redis) -> None:

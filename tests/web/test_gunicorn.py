@@ -1,7 +1,9 @@
 """The web process as the Procfile starts it, with broken partners and unpleasant clients."""
 
 import gzip
+import json
 import os
+import re
 import secrets
 import shlex
 import signal
@@ -21,7 +23,8 @@ import requests
 from helpers import INTEGRATION_ID, SECRET_KEY, Salesbot, wait_for
 from redis import Redis
 
-from kommo_bridge.integrations.store import Integration, IntegrationStore
+from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.integrations.store import IntegrationStore
 from local.partners.kommo.account import Account
 from local.partners.kommo.widget_requests import WIDGET_REQUEST_PATH
 from local.redis_server import RedisServer
@@ -29,6 +32,7 @@ from local.redis_server import RedisServer
 ROOT = Path(__file__).parents[2]
 FORM = "application/x-www-form-urlencoded"
 CROWD = 40
+LOG_LINE = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z [A-Z]+ [\w.]+ ")
 
 continue_ids = count(1)
 
@@ -79,7 +83,7 @@ def web(redis_of_web: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> 
         yield start_web(redis_of_web, tmp_path_factory.mktemp("web"), stack)
 
 
-def start_web(redis: RedisServer, folder: Path, stack: ExitStack) -> Web:
+def start_web(redis: RedisServer, folder: Path, stack: ExitStack, **environ: str) -> Web:
     """Start the Procfile's line for `web`, and end it when the stack is closed."""
     salesbot = Salesbot(
         Account("acme", 12345678, INTEGRATION_ID, secrets.token_hex(32), secrets.token_hex(32))
@@ -107,7 +111,9 @@ def start_web(redis: RedisServer, folder: Path, stack: ExitStack) -> Web:
             "REDIS_URL": redis.url,
             "DATABASE_PATH": str(folder / "bridge.db"),
             "PORT": str(port),
+            **environ,
         },
+        stdout=log,
         stderr=log,
     )
     stack.callback(end, process)
@@ -403,3 +409,39 @@ class TestStop:
 
             assert status(heard) == 200
             assert web.process.wait(10) == 0
+
+    @pytest.mark.parametrize("log_format", ["text", "json"])
+    def test_all_that_a_web_process_prints_from_start_to_stop_is_a_line_of_its_log(
+        self, redis_of_web: RedisServer, tmp_path: Path, log_format: str
+    ) -> None:
+        with ExitStack() as stack:
+            web = start_web(redis_of_web, tmp_path, stack, LOG_FORMAT=log_format)
+            web.process.send_signal(signal.SIGTERM)
+            assert web.process.wait(20) == 0
+
+        lines = (tmp_path / "web.log").read_text().splitlines()
+        told = [json.loads(line)["event"] if log_format == "json" else line for line in lines]
+        assert [line for line in told if "Shutting down" in line]
+        assert not [line for line in told if "Traceback" in line or "Logging error" in line]
+        if log_format == "text":
+            assert [line for line in lines if not LOG_LINE.match(line)] == []
+
+    @pytest.mark.parametrize("processes", ["0", "65"])
+    def test_a_wrong_number_of_processes_is_told_in_a_sentence(self, processes: str) -> None:
+        done = subprocess.run(
+            procfile_command("web"),
+            cwd=ROOT,
+            env={
+                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+                "SECRET_KEY": SECRET_KEY,
+                "WEB_CONCURRENCY": processes,
+            },
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+
+        assert done.returncode == 4
+        sentence = "WEB_CONCURRENCY is wrong: it must be a whole number from 1 to 64."
+        assert done.stderr == f"kommo_bridge does not start. {sentence}\n"

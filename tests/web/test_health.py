@@ -4,19 +4,23 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from helpers import Salesbot
+from helpers import Salesbot, wait_for
 from redis import Redis
 from rq import SimpleWorker
 
+from kommo_bridge import __version__
 from kommo_bridge.app import create_app
-from kommo_bridge.integrations.store import Integration
+from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.queue.state import work_queue
 from kommo_bridge.settings import Settings
+from kommo_bridge.web.health import WRITTEN_KEY
 from local.partners.kommo.widget_requests import WIDGET_REQUEST_PATH
+from local.redis_server import RedisServer
 
 
 @pytest.fixture
@@ -78,9 +82,9 @@ class TestReadyz:
                 "status": "ok",
                 "redis": "ok",
                 "integration_store": "ok",
-                "integrations": 1,
                 "workers": 0,
                 "oldest_queued_job_seconds": 0,
+                "version": __version__,
             },
         )
 
@@ -126,3 +130,83 @@ class TestReadyz:
         time.sleep(0.3)
 
         assert 0.3 <= ready(client)[1]["oldest_queued_job_seconds"] < 2
+
+
+class TestARedisThatTakesNoJobs:
+    def test_a_full_one_is_not_ready(self, client: FlaskClient, redis: Redis) -> None:
+        redis.config_set("maxmemory", 1)
+        try:
+            status, report = ready(client)
+        finally:
+            redis.config_set("maxmemory", 0)
+
+        assert (status, report["redis"], report["integration_store"]) == (503, "unavailable", "ok")
+        assert ready(client)[0] == 200
+
+    def test_a_read_only_one_is_not_ready(self, client: FlaskClient, redis: Redis) -> None:
+        redis.replicaof("127.0.0.1", "1")
+        try:
+            status, report = ready(client)
+        finally:
+            redis.replicaof("no", "one")
+
+        assert (status, report["redis"]) == (503, "unavailable")
+
+    def test_a_node_of_a_cluster_is_not_ready(self, settings: Settings, tmp_path: Path) -> None:
+        with RedisServer(tmp_path, extra_arguments=("--cluster-enabled", "yes")) as node:
+            with Redis.from_url(node.url) as redis:
+                redis.execute_command("CLUSTER ADDSLOTS", *range(16384))
+                wait_for(lambda: redis.execute_command("CLUSTER INFO")["cluster_state"] == "ok")
+
+            status, report = ready(create_app(replace(settings, redis_url=node.url)).test_client())
+
+        assert (status, report["redis"]) == (503, "unavailable")
+
+    def test_the_key_that_it_writes_goes_by_itself(self, client: FlaskClient, redis: Redis) -> None:
+        assert ready(client)[0] == 200
+
+        assert 0 < redis.ttl(WRITTEN_KEY) <= 60
+
+
+class TestAnswers:
+    """What an uptime service asks: `GET /readyz?answers=1`."""
+
+    def status(self, client: FlaskClient) -> int:
+        return client.get("/readyz?answers=1").status_code
+
+    def test_without_a_worker_nobody_answers(self, client: FlaskClient) -> None:
+        assert self.status(client) == 503
+        assert client.get("/readyz").status_code == 200
+
+    @pytest.mark.usefixtures("worker")
+    def test_with_a_worker_and_no_old_job_somebody_does(self, client: FlaskClient) -> None:
+        assert self.status(client) == 200
+
+    @pytest.mark.usefixtures("worker")
+    def test_a_job_that_is_older_than_a_minute_is_too_old(
+        self, client: FlaskClient, salesbot: Salesbot, redis: Redis
+    ) -> None:
+        send(client, salesbot, 1)
+        (job_key,) = redis.keys("rq:job:*")
+        redis.hset(job_key, "enqueued_at", "2026-01-31T12:00:00.000000Z")
+
+        assert self.status(client) == 503
+        assert client.get("/readyz").status_code == 200
+
+
+class TestItIsCheap:
+    def test_no_job_is_read_and_within_a_second_only_the_write_is_made(
+        self, client: FlaskClient, salesbot: Salesbot, redis: Redis
+    ) -> None:
+        for number in range(20):
+            send(client, salesbot, number + 1)
+        redis.config_resetstat()
+
+        for _ in range(20):
+            assert ready(client)[0] == 200
+
+        calls = {name: stat["calls"] for name, stat in redis.info("commandstats").items()}
+        assert calls["cmdstat_set"] == 20
+        assert calls.get("cmdstat_hgetall", 0) == 0
+        # The figures are read once a second; twenty answers may take a few on a busy machine.
+        assert calls["cmdstat_zrange"] < 20

@@ -1,6 +1,7 @@
 """The access log: one line per request, an id that goes with it, nothing that a caller hides."""
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from flask.testing import FlaskClient
 from helpers import Bridge, Salesbot, wait_for
 
 from kommo_bridge.app import create_app
-from kommo_bridge.integrations.store import Integration
+from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.settings import Settings
 from kommo_bridge.telemetry.logs import TextFormatter
 from local.partners.kommo.account import Account
@@ -22,7 +23,7 @@ def client(settings: Settings, acme: Integration, caplog: pytest.LogCaptureFixtu
     return create_app(settings).test_client()
 
 
-def served(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+def request_lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
     return [
         {"event": record.getMessage(), "level": record.levelname, **vars(record)["fields"]}
         for record in caplog.records
@@ -38,7 +39,7 @@ def test_one_line_per_request(
 
     client.post(WIDGET_REQUEST_PATH, data=body, content_type=content_type, headers=headers)
 
-    (line,) = served(caplog)
+    (line,) = request_lines(caplog)
     assert line.pop("milliseconds") >= 0
     assert line.pop("job").startswith("wr-")
     assert line == {
@@ -53,10 +54,37 @@ def test_one_line_per_request(
     }
 
 
+def test_a_refusal_names_whom_the_token_claims_to_be_unverified_and_bounded(
+    client: FlaskClient, account: Account, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = replace(account, subdomain="a" * 200, secret_key="x" * 64)
+    content_type, body = Salesbot(other).write()
+
+    client.post(WIDGET_REQUEST_PATH, data=body, content_type=content_type)
+
+    (line,) = request_lines(caplog)
+    assert line["unverified_subdomain"] == "a" * 64
+    assert line["unverified_integration"] == account.integration_id
+    assert "subdomain" not in line
+    assert "x" * 64 not in str(line)
+
+
+def test_a_refusal_after_the_token_was_verified_names_the_integration(
+    client: FlaskClient, salesbot: Salesbot, caplog: pytest.LogCaptureFixture
+) -> None:
+    content_type, body = salesbot.write(return_url="https://evil.example/")
+
+    client.post(WIDGET_REQUEST_PATH, data=body, content_type=content_type)
+
+    (line,) = request_lines(caplog)
+    assert (line["subdomain"], line["integration"]) == ("acme", salesbot.account.integration_id)
+    assert (line["code"], line["level"]) == ("invalid_return_url", "WARNING")
+
+
 def test_a_refusal_has_its_line_too(client: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
     client.post(WIDGET_REQUEST_PATH, data=b"token=forged", content_type="text/plain")
 
-    (line,) = served(caplog)
+    (line,) = request_lines(caplog)
     assert (line["status"], line["code"], line["reason"]) == (401, "invalid_token", "not a JWT")
 
 
@@ -65,7 +93,7 @@ def test_what_machines_ask_is_told_at_debug_only(
 ) -> None:
     client.get("/healthz")
 
-    assert [line["level"] for line in served(caplog)] == ["DEBUG"]
+    assert [line["level"] for line in request_lines(caplog)] == ["DEBUG"]
 
 
 def test_queries_and_unknown_paths_are_not_logged(
@@ -73,7 +101,7 @@ def test_queries_and_unknown_paths_are_not_logged(
 ) -> None:
     client.get("/secret-in-the-path?token=secret-in-the-query")
 
-    assert [line["route"] for line in served(caplog)] == ["unknown"]
+    assert [line["route"] for line in request_lines(caplog)] == ["unknown"]
     assert "secret" not in str([vars(record) for record in caplog.records])
 
 
@@ -111,7 +139,7 @@ def test_a_refusal_carries_its_id_too(
 
     assert answer.status_code == status
     assert answer.headers["X-Request-ID"] == "id-of-the-proxy"
-    assert [line["status"] for line in served(caplog)] == [status]
+    assert [line["status"] for line in request_lines(caplog)] == [status]
 
 
 def test_an_error_nobody_foresaw_has_its_line_and_the_next_request_its_own_id(
@@ -129,7 +157,7 @@ def test_an_error_nobody_foresaw_has_its_line_and_the_next_request_its_own_id(
     second = client.get("/nowhere")
 
     assert (first.status_code, second.status_code) == (500, 404)
-    assert [(line["route"], line["status"]) for line in served(caplog)] == [
+    assert [(line["route"], line["status"]) for line in request_lines(caplog)] == [
         ("/falls", 500),
         ("unknown", 404),
     ]

@@ -7,14 +7,15 @@ from urllib.parse import urlencode
 
 import pytest
 from flask.testing import FlaskClient
-from helpers import Salesbot
+from helpers import Salesbot, store_in_trouble
 from redis import Redis
 from rq.job import Job
 from rq.serializers import JSONSerializer
 from werkzeug.test import TestResponse
 
 from kommo_bridge.app import create_app
-from kommo_bridge.integrations.store import Integration, IntegrationStore
+from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.integrations.store import WEB_BUSY_TIMEOUT_SECONDS, IntegrationStore
 from kommo_bridge.queue.enqueue import FUNCTION
 from kommo_bridge.queue.state import work_queue
 from kommo_bridge.redis_client import PREFIX
@@ -51,8 +52,8 @@ def jobs(redis: Redis) -> list[Job]:
 
 
 def nothing_queued(redis: Redis) -> bool:
-    """Whether Redis holds nothing of a job; the rate counter and the figures do not matter."""
-    others = (f"{PREFIX}rate:".encode(), METRICS_KEY.encode())
+    """Whether Redis holds nothing of a job; counters and metrics do not matter."""
+    others = (f"{PREFIX}rate:".encode(), f"{PREFIX}refused:".encode(), METRICS_KEY.encode())
     return all(bytes(key).startswith(others) for key in redis.scan_iter())
 
 
@@ -308,6 +309,35 @@ class TestAccountBinding:
         assert first.status_code == 200
         assert error_of(other) == (401, "invalid_token")
         assert store.get("acme").account_id == salesbot.account.account_id
+
+    @pytest.mark.parametrize("trouble", ["read-only", "locked"])
+    def test_a_store_that_cannot_be_written_costs_no_acknowledgement(
+        self,
+        client: FlaskClient,
+        salesbot: Salesbot,
+        settings: Settings,
+        store: IntegrationStore,
+        redis: Redis,
+        trouble: str,
+    ) -> None:
+        with store_in_trouble(settings.database_path, trouble):
+            answer = post(client, salesbot.write())
+
+        assert answer.status_code == 200
+        assert len(jobs(redis)) == 1
+        assert store.get("acme").account_id is None
+
+    def test_no_acknowledgement_waits_long_for_another_writer(self) -> None:
+        assert WEB_BUSY_TIMEOUT_SECONDS < 1
+
+    @pytest.mark.usefixtures("acme")
+    def test_a_request_that_is_not_queued_binds_nothing(
+        self, settings: Settings, salesbot: Salesbot, store: IntegrationStore
+    ) -> None:
+        client = create_app(replace(settings, redis_url="redis://127.0.0.1:1/0")).test_client()
+
+        assert error_of(post(client, salesbot.write())) == (503, "queue_unavailable")
+        assert store.get("acme").account_id is None
 
     @pytest.mark.parametrize(
         "change", [{"token": "forged"}, {"return_url": "https://evil.example"}]

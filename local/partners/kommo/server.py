@@ -1,27 +1,17 @@
 """A stand-in for Kommo: it sends widget requests as a Salesbot does, and waits to be continued.
 
-The continue endpoint is that of
-https://developers.kommo.com/reference/salesbot-widget-block-execution-confirmation ; it refuses
-what Kommo refuses, and also what Kommo would take and then show to a customer as rubbish
-(`continue_body`). It prints nothing and keeps no bearer in its records.
+What it answers stands in `api`; here is what it does by itself, and what a test asks it afterwards.
 """
 
-import re
-import secrets
-import threading
-from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from http import HTTPStatus
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from local.partners.http.exchange import Answer, Request, read_json
-from local.partners.http.local_server import LocalServer
 from local.partners.kommo.account import Account, sign_bot_token
-from local.partners.kommo.call_limit import CallLimit, busiest_second
-from local.partners.kommo.continue_body import body_faults
-from local.partners.kommo.problems import first_code, invalid_body, problem, unauthorized
+from local.partners.kommo.api import KommoApi
+from local.partners.kommo.call_limit import busiest_second
+from local.partners.kommo.records import Continuation, Refusal, Violation
 from local.partners.kommo.widget_requests import (
     WIDGET_REQUEST_PATH,
     Encoding,
@@ -31,97 +21,11 @@ from local.partners.kommo.widget_requests import (
     post_widget_request,
 )
 
-_CONTINUE_PATH = re.compile(r"/api/v4/(?:salesbot|marketingbot)/\d+/continue/(\d+)")
-_LEAD_PATH = re.compile(r"/api/v4/leads/(\d+)")
 _BOT_ID = 321
 
 
-@dataclass(frozen=True)
-class Continuation:
-    """A continue call that was accepted; `at` is `time.monotonic()`."""
-
-    account: Account
-    block: WaitingBlock
-    body: dict[str, Any] = field(repr=False)
-    at: float
-
-    @property
-    def continue_id(self) -> int:
-        """The number of the block that was continued."""
-        return self.block.continue_id
-
-    @property
-    def shown(self) -> list[str]:
-        """What the customer sees, bubble by bubble."""
-        handlers = self.body.get("execute_handlers", [])
-        shows = [one["params"]["value"] for one in handlers if one["handler"] == "show"]
-        data = self.body["data"]
-        prints = self.block.delivery == "json" and data["status"] != "skip"
-        return [*shows, data["reply"]] if prints else shows
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """A call that was refused: its status, Kommo's first error code, and where it came."""
-
-    status: int
-    code: str
-    continue_id: int | None
-    path: str
-
-
-@dataclass(frozen=True)
-class Violation:
-    """The bearer of one account was sent to the waiting block of another."""
-
-    owner: str
-    bearer_of: str
-    path: str
-
-
-class StandInKommo(LocalServer):
-    """A Kommo on one loopback address for any number of accounts.
-
-    Args:
-        port: 0 takes a free one.
-        enforce_rate: Whether too many calls are refused; they are counted all the same.
-        calls_per_second: More in any one second, per account, are answered 429.
-        strikes: So many 429 within `strike_seconds`, and everything is answered 403.
-        strike_seconds: See `strikes`.
-        retry_after_seconds: Sent with a 429; None, as Kommo documents none, sends no header.
-    """
-
-    def __init__(
-        self,
-        *,
-        port: int = 0,
-        enforce_rate: bool = True,
-        calls_per_second: int = 7,
-        strikes: int = 20,
-        strike_seconds: float = 60.0,
-        retry_after_seconds: int | None = None,
-    ) -> None:
-        super().__init__(port=port)
-        self._retry_after_seconds = retry_after_seconds
-        self._limit = CallLimit(
-            calls_per_second=calls_per_second,
-            strikes=strikes,
-            strike_seconds=strike_seconds,
-            enforce=enforce_rate,
-        )
-        self._accounts: dict[str, Account] = {}
-        self._blocks: dict[str, WaitingBlock] = {}
-        self._waiting: set[str] = set()
-        # Not from 1: a bridge that outlives this stand-in would take a new block for a repeat.
-        self._last_continue_id = secrets.randbelow(10**9)
-        # Accounts whose token is not an administrator's.
-        self.no_admins: set[int] = set()
-        self._tags: dict[tuple[str, int], list[str]] = defaultdict(list)
-        self._continuations: list[Continuation] = []
-        self._continued: dict[str, Continuation] = {}
-        self._refusals: list[Refusal] = []
-        self._violations: list[Violation] = []
-        self._changed = threading.Condition()
+class StandInKommo(KommoApi):
+    """A Kommo on one loopback address for any number of accounts."""
 
     # Accounts and leads
 
@@ -295,8 +199,8 @@ class StandInKommo(LocalServer):
         """Block until a block is continued. Raises TimeoutError."""
         path = _block_of(waiting).path
         with self._changed:
-            self._changed.wait_for(lambda: self._find(path) is not None, timeout_seconds)
-            found = self._find(path)
+            self._changed.wait_for(lambda: self._continued.get(path) is not None, timeout_seconds)
+            found = self._continued.get(path)
         if found is None:
             raise TimeoutError(f"{path} was not continued within {timeout_seconds} s")
         return found
@@ -307,118 +211,6 @@ class StandInKommo(LocalServer):
         """Block until a block is continued and return the body that did it. Raises TimeoutError."""
         return self.wait_for_continuation(waiting, timeout_seconds).body
 
-    def _find(self, path: str) -> Continuation | None:
-        return self._continued.get(path)
-
-    # The API
-
-    def received(self, request: Request) -> None:
-        """Count the call and look at its bearer, whatever becomes of it."""
-        account = self._called_account(request)
-        if account is None:
-            return
-        self._limit.count(account.account_id)
-        caller = self._bearer_account(request)
-        if caller and caller.subdomain != account.subdomain:
-            violation = Violation(account.subdomain, caller.subdomain, request.path)
-            with self._changed:
-                self._violations.append(violation)
-
-    def answer(self, request: Request) -> Answer:
-        """Refuse a call too many, else route it; a refusal is recorded."""
-        answer = self._limited(request) or self._route(request)
-        if answer.status >= 400:
-            self._record_refusal(request, answer)
-        return answer
-
-    def _limited(self, request: Request) -> Answer | None:
-        if self._limit.blocked:
-            return problem(HTTPStatus.FORBIDDEN, "Your IP address is blocked.")
-        account = self._called_account(request)
-        status = self._limit.refusal(account.account_id) if account else None
-        if status is None:
-            return None
-        wait = self._retry_after_seconds
-        headers = {} if wait is None else {"Retry-After": str(wait)}
-        return problem(status, "Too many requests.", headers=headers)
-
-    def _called_account(self, request: Request) -> Account | None:
-        """Return whose API is called: the block's owner, for Kommo would know it by its host."""
-        with self._changed:
-            block = self._blocks.get(request.path)
-            if block:
-                return self._accounts[block.subdomain]
-        return self._bearer_account(request)
-
-    def _bearer_account(self, request: Request) -> Account | None:
-        with self._changed:
-            accounts = list(self._accounts.values())
-        bearer = (request.bearer or "").encode()
-        matches = (
-            one for one in accounts if secrets.compare_digest(one.access_token.encode(), bearer)
-        )
-        return next(matches, None)
-
-    def _route(self, request: Request) -> Answer:
-        caller = self._bearer_account(request)
-        if caller is None:
-            return unauthorized()
-        lead = _LEAD_PATH.fullmatch(request.path)
-        if request.method == "POST" and _CONTINUE_PATH.fullmatch(request.path):
-            return self._continue(request, caller)
-        if request.method == "GET" and request.path == "/api/v4/account":
-            return Answer.json(200, _account_json(caller))
-        if request.method == "GET" and request.path.startswith("/api/v4/users/"):
-            return Answer.json(
-                200, {"rights": {"is_admin": caller.account_id not in self.no_admins}}
-            )
-        if request.method == "GET" and lead:
-            return Answer.json(200, self._lead_json(caller, int(lead[1])))
-        return problem(HTTPStatus.NOT_FOUND, "No such method.")
-
-    def _continue(self, request: Request, caller: Account) -> Answer:
-        """Refuse in Kommo's order: whose token, whether a block waits, what the body says."""
-        with self._changed:
-            block = self._blocks.get(request.path)
-            if block and block.subdomain != caller.subdomain:
-                return unauthorized()
-            if block is None or request.path not in self._waiting:
-                return problem(HTTPStatus.NOT_FOUND, "No block is waiting under this id.")
-            faults = body_faults(request.body)
-            if faults:
-                return invalid_body(faults)
-            self._accept(block, caller, request)
-        return Answer(202)
-
-    def _accept(self, block: WaitingBlock, caller: Account, request: Request) -> None:
-        self._waiting.discard(request.path)
-        accepted = Continuation(caller, block, read_json(request.body), request.received_at)
-        self._continuations.append(accepted)
-        self._continued.setdefault(request.path, accepted)
-        self._changed.notify_all()
-
-    def _record_refusal(self, request: Request, answer: Answer) -> None:
-        match = _CONTINUE_PATH.fullmatch(request.path)
-        continue_id = int(match[1]) if match else None
-        refusal = Refusal(answer.status, first_code(answer), continue_id, request.path)
-        with self._changed:
-            self._refusals.append(refusal)
-
-    def _lead_json(self, account: Account, lead_id: int) -> dict[str, Any]:
-        with self._changed:
-            names = list(self._tags.get((account.subdomain, lead_id), ()))
-        tags = [{"id": index, "name": name, "color": None} for index, name in enumerate(names, 1)]
-        return {"id": lead_id, "name": f"Lead {lead_id}", "_embedded": {"tags": tags}}
-
 
 def _block_of(waiting: WidgetRequestSent | WaitingBlock) -> WaitingBlock:
     return waiting.block if isinstance(waiting, WidgetRequestSent) else waiting
-
-
-def _account_json(account: Account) -> dict[str, Any]:
-    return {
-        "id": account.account_id,
-        "name": account.subdomain.title(),
-        "subdomain": account.subdomain,
-        "current_user_id": account.account_id + 1,
-    }

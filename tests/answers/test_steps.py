@@ -10,18 +10,18 @@ import pytest
 from helpers import Ask
 from redis import Redis
 
-from kommo_bridge.answers.record import GIVEN_UP
+from kommo_bridge.answers.conversation import GIVEN_UP
 from kommo_bridge.answers.turns import MAX_QUESTION_CHARACTERS
 from kommo_bridge.conversations.keys import conversation_name, texts_key, turns_key
 from kommo_bridge.conversations.memory import MAX_BYTES
-from kommo_bridge.errors import AssistantError, KommoError
+from kommo_bridge.errors import ContinuedWithFailure, KommoError
+from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.sentences import HANDOFF_TEXT, NO_TEXT_TEXT, TRANSLATIONS
-from kommo_bridge.integrations.store import Integration
 from kommo_bridge.jobs import Parts, answer, sweep
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.queue.enqueue import JobQueue
 from kommo_bridge.settings import Settings
-from local.partners.ai import StandInAI, hand_over_call, openai_error
+from local.partners.ai import StandInAI, handoff_call, openai_error
 from local.partners.http.faults import Reset, ResetAfter, Status
 from local.partners.kommo.account import Account
 from local.partners.kommo.server import StandInKommo
@@ -62,7 +62,7 @@ def finish(request: WidgetRequest, parts: Parts, seconds: float = 8) -> None:
 
 
 def paused(parts: Parts, request: WidgetRequest) -> bool:
-    return parts.outcomes.conversations.paused(conversation_name(request)) is not None
+    return parts.steps.memory.paused(conversation_name(request)) is not None
 
 
 class TestReply:
@@ -159,14 +159,14 @@ class TestMemory:
         assert answer(request, parts) is not None
         answer(request, parts)
 
-        turns = parts.outcomes.conversations.turns(conversation_name(request))
+        turns = parts.steps.memory.exchanges(conversation_name(request))
         assert [turn.customer for turn in turns] == ["Hello"]
 
     def test_the_oldest_turns_go_first_and_the_size_is_bounded(
         self, parts: Parts, ask: Ask, acme: Integration, redis: Redis
     ) -> None:
         acme = change(parts, acme, history=200)
-        conversations = parts.outcomes.conversations
+        conversations = parts.steps.memory
 
         for number in range(60):
             conversations.remember(ask(), acme, f"{number} " + "ä" * 5000, "é" * 5000)
@@ -256,7 +256,7 @@ class TestOneTurnAtATime:
             queue.enqueue(request)
         assert answer(new, parts) is not None
 
-        sweep(parts, time.time())
+        sweep(parts)
 
         assert data_of(kommo, old)["status"] == "fail"
         finish(new, parts)
@@ -384,7 +384,7 @@ class TestBursts:
             queue.enqueue(request)
         finish(first, parts)
 
-        with pytest.raises(AssistantError):
+        with pytest.raises(ContinuedWithFailure):
             finish(second, parts)
 
         assert [data_of(kommo, one)["status"] for one in (first, second)] == ["skip", "fail"]
@@ -426,7 +426,7 @@ class TestHandOver:
     def test_the_ai_hands_over_and_falls_silent(
         self, parts: Parts, ask: Ask, ai: StandInAI, kommo: StandInKommo
     ) -> None:
-        ai.reply = lambda _: hand_over_call("Un momento, le atiende Marta.")
+        ai.reply = lambda _: handoff_call("Un momento, le atiende Marta.")
         first, second = ask("Quiero hablar con una persona"), ask("¿Hola?")
 
         answer(first, parts)
@@ -440,7 +440,7 @@ class TestHandOver:
     def test_a_hand_over_without_a_sentence_takes_ours_in_the_customers_language(
         self, parts: Parts, ask: Ask, ai: StandInAI, kommo: StandInKommo
     ) -> None:
-        ai.reply = lambda _: hand_over_call("")
+        ai.reply = lambda _: handoff_call("")
         request = ask("Quiero hablar con una persona, por favor")
 
         answer(request, parts)
@@ -451,7 +451,7 @@ class TestHandOver:
     def test_a_hand_over_that_never_reached_kommo_silences_nobody(
         self, parts: Parts, ask: Ask, ai: StandInAI, kommo: StandInKommo, fault: Status
     ) -> None:
-        ai.reply = lambda _: hand_over_call("A colleague answers.")
+        ai.reply = lambda _: handoff_call("A colleague answers.")
         kommo.faults.order(fault)
         first, second = ask("A human, please"), ask("Hello?")
         with pytest.raises(KommoError):
@@ -471,7 +471,7 @@ class TestHandOver:
 
         answer(request, parts)
 
-        found = parts.outcomes.conversations.paused(conversation_name(request))
+        found = parts.steps.memory.paused(conversation_name(request))
         assert found
         assert found.reason == "the customer asked for it"
         assert not ai.count
@@ -480,7 +480,7 @@ class TestHandOver:
         self, parts: Parts, ask: Ask, ai: StandInAI, kommo: StandInKommo, acme: Integration
     ) -> None:
         change(parts, acme, handoff_hours=0.3 / 3600)
-        ai.reply = lambda _: hand_over_call("A colleague answers.")
+        ai.reply = lambda _: handoff_call("A colleague answers.")
         answer(ask(), parts)
         ai.reply = lambda _: "Here I am again."
         time.sleep(0.35)
@@ -538,7 +538,7 @@ class TestHandOver:
         request = ask()
 
         def reply(_: object) -> str:
-            parts.outcomes.conversations.pause(conversation_name(request), 1, "an operator")
+            parts.steps.memory.pause(conversation_name(request), 1, "an operator")
             return "Too late."
 
         ai.reply = reply
@@ -546,13 +546,13 @@ class TestHandOver:
         answer(request, parts)
 
         assert data_of(kommo, request)["status"] == "skip"
-        assert not parts.outcomes.conversations.turns(conversation_name(request))
+        assert not parts.steps.memory.exchanges(conversation_name(request))
 
     def test_a_paused_hand_made_bot_leaves_as_at_a_hand_over_and_shows_nothing(
         self, parts: Parts, ask: Ask, kommo: StandInKommo
     ) -> None:
         request = ask(delivery="show")
-        parts.outcomes.conversations.pause(conversation_name(request), 1, "an operator")
+        parts.steps.memory.pause(conversation_name(request), 1, "an operator")
 
         answer(request, parts)
 
@@ -565,10 +565,10 @@ class TestHandOver:
     ) -> None:
         change(parts, acme, burst_seconds=BURST_SECONDS)
         during, after = ask("to the human"), ask("to the assistant")
-        parts.outcomes.conversations.pause(conversation_name(during), 1, "an operator")
+        parts.steps.memory.pause(conversation_name(during), 1, "an operator")
         queue.enqueue(during)
         finish(during, parts)
-        parts.outcomes.conversations.resume(conversation_name(during))
+        parts.steps.memory.resume(conversation_name(during))
         queue.enqueue(after)
 
         finish(after, parts)
@@ -758,7 +758,7 @@ class TestCaps:
         for _ in range(2):
             answer(ask(), parts)
 
-        used = {one.name: one.count for one in parts.outcomes.usage.used(acme)}
+        used = {one.name: one.count for one in parts.steps.asker.usage.used(acme)}
         assert used["replies_per_day"] == 2
         assert used["tokens_per_day"] == used["tokens_per_month"] > 20
 

@@ -1,0 +1,101 @@
+"""One question to the AI: asked, logged and counted. When it is asked is `plan`'s to say."""
+
+import logging
+import time
+from dataclasses import dataclass
+
+from kommo_bridge.ai.assistant import Assistant
+from kommo_bridge.ai.messenger_text import messenger_text
+from kommo_bridge.ai.prompt import Question
+from kommo_bridge.ai.response import Reply
+from kommo_bridge.answers.conversation import Outcome
+from kommo_bridge.answers.plan import says_handoff
+from kommo_bridge.answers.wording import Wording
+from kommo_bridge.conversations.keys import integration_name
+from kommo_bridge.conversations.memory import Conversations
+from kommo_bridge.conversations.usage import Usage
+from kommo_bridge.errors import AssistantError
+from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.kommo.widget_request import WidgetRequest
+from kommo_bridge.telemetry.incidents import REFUSED_BY_AI, Incidents
+from kommo_bridge.telemetry.logs import log_event
+from kommo_bridge.telemetry.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Asks the AI for the steps."""
+
+    assistant: Assistant
+    memory: Conversations
+    usage: Usage
+    metrics: Metrics
+    incidents: Incidents
+
+    def reply(
+        self, request: WidgetRequest, integration: Integration, said: str, seconds: float
+    ) -> Reply:
+        """The AI's reply to what a customer said.
+
+        Raises:
+            AssistantError: There is none; `permanent` tells whether asking again can help.
+        """
+        started = time.monotonic()
+        try:
+            reply = self.assistant.reply(
+                integration,
+                Question(said, request.contact_name, request.origin),
+                seconds=seconds,
+                history=self.memory.history(request, integration),
+            )
+        except AssistantError as error:
+            self._note_failure(request, integration, error)
+            raise
+        finally:
+            self.metrics.observe("kommo_bridge_ai_seconds", time.monotonic() - started)
+        log_event(
+            logger,
+            "reply received",
+            job=request.job_id,
+            subdomain=request.subdomain,
+            milliseconds=round((time.monotonic() - started) * 1000),
+            tokens=reply.tokens,
+        )
+        self.metrics.count("kommo_bridge_tokens", amount=reply.tokens)
+        self.incidents.note(integration_name(integration), good=(REFUSED_BY_AI,))
+        self.usage.count(request, integration, reply.tokens)
+        self.usage.warn(integration)
+        return reply
+
+    def _note_failure(
+        self, request: WidgetRequest, integration: Integration, error: AssistantError
+    ) -> None:
+        log_event(
+            logger,
+            "AI failed",
+            level=logging.WARNING,
+            job=request.job_id,
+            subdomain=request.subdomain,
+            error=str(error),
+            permanent=error.permanent,
+        )
+        self.metrics.count("kommo_bridge_failures", "ai_final" if error.permanent else "ai")
+        if error.permanent:
+            self.incidents.note(integration_name(integration), bad=(REFUSED_BY_AI,))
+        else:
+            self.metrics.count("kommo_bridge_retries", "ai")
+
+
+def outcome_of(
+    reply: Reply, phrases: tuple[str, ...], wording: Wording, said: str
+) -> Outcome | None:
+    """The reply as text for a messenger, or the handoff that it asks for; None when it is blank."""
+    made = messenger_text(reply.text)
+    if made.cut:
+        log_event(logger, "reply shortened", job=wording.request.job_id)
+    if reply.handoff or says_handoff(phrases, reply.text):
+        text = made.text or wording.say("handoff", said)
+        return Outcome("handoff", text, reason="the assistant hands over")
+    return Outcome("success", made.text) if made.text else None

@@ -1,0 +1,211 @@
+"""The continue calls of a run, and what comes of each.
+
+Before a call leaves it is noted that its outcome is unknown: only then can a 404 tell later that
+it had arrived. Only when Kommo has accepted a turn's words are its other Salesbots let go.
+"""
+
+import time
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+
+from kommo_bridge.answers.changes import Changes
+from kommo_bridge.answers.conversation import (
+    CONTINUED,
+    GIVEN_UP,
+    SKIP,
+    Message,
+    Outcome,
+    Turn,
+)
+from kommo_bridge.answers.retries import HOLD_WHILE_SENDING
+from kommo_bridge.answers.sender import Sender
+from kommo_bridge.answers.state import ConversationState
+from kommo_bridge.answers.step import GiveUp, LetGo, Send
+from kommo_bridge.answers.turns import last_window, question
+from kommo_bridge.answers.verdict import Accepted, Final, Later, verdict
+from kommo_bridge.answers.view import View
+from kommo_bridge.answers.wording import Wording
+from kommo_bridge.conversations.memory import Conversations
+from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.kommo.slot import NotNow
+from kommo_bridge.kommo.widget_request import WidgetRequest
+
+
+@dataclass(frozen=True)
+class Called:
+    """A call that came back: who was called, as noted before the call and as known before that."""
+
+    begun: Message
+    target: Message
+    waiting: WidgetRequest
+    outcome: Outcome
+    turn: Turn | None
+    error: str
+
+
+class Calls:
+    """Calls Kommo in one conversation.
+
+    Args:
+        sender, memory: What calls, and what remembers what was said.
+        state: The conversation.
+        integration: Whose access token is used; a newer one when that was refused.
+        wording: For the short sentence that takes the place of a refused reply.
+    """
+
+    def __init__(
+        self,
+        sender: Sender,
+        memory: Conversations,
+        state: ConversationState,
+        integration: Integration,
+        wording: Wording,
+    ) -> None:
+        self.sender = sender
+        self.memory = memory
+        self.state = state
+        self.integration = integration
+        self.wording = wording
+
+    def send(self, step: Send, view: View) -> View:
+        """The turn's outcome to one of its Salesbots."""
+        target = view.conversation.by_id[step.job_id]
+        assert step.turn.outcome is not None  # noqa: S101  plan sends nothing else
+        return self._call(target, step.turn.outcome, view, step.turn)
+
+    def let_go(self, step: LetGo, view: View) -> View:
+        """A Salesbot leaves its block without a word."""
+        return self._call(view.conversation.by_id[step.job_id], step.outcome, view, None)
+
+    def _call(self, target: Message, outcome: Outcome, view: View, turn: Turn | None) -> View:
+        """One continue call. That it leaves is noted before: only then can a 404 tell later that
+        it had arrived. A pause is looked at in the same step."""
+        sender, waiting = self.sender, view.request_of(target.job_id)
+        booked = sender.book(self.integration, target.job_id)
+        if isinstance(booked, NotNow):
+            later = replace(target, next_at=view.now + booked.seconds)
+            return self.state.keep(Changes(messages=(later,)))
+        with booked as slot:
+            begun = replace(
+                target,
+                outcome=outcome,
+                unknown_since=target.unknown_since or view.now,
+                called_at=view.now,
+            )
+            view = self.state.keep(
+                Changes(
+                    messages=(begun,),
+                    hold=HOLD_WHILE_SENDING,
+                    unless_paused=not outcome.silent,
+                    turns=view.conversation.with_turn(turn) if turn else None,
+                )
+            )
+            if not (view.mine and view.kept):
+                return view
+            started = time.monotonic()
+            body = sender.body(waiting, outcome, self.integration, plain=target.plain)
+            result = sender.call(slot, waiting, body, self.integration)
+        fresh = None
+        if result.status == HTTPStatus.UNAUTHORIZED:
+            fresh = sender.token_changed(waiting, self.integration)
+        self.integration = fresh or self.integration
+        meaning = verdict(
+            result,
+            target,
+            handlers=bool(body.shows),
+            short=outcome.silent or outcome.source == "fallback",
+            token_changed=fresh is not None,
+        )
+        called = Called(begun, target, waiting, outcome, turn, result.error)
+        match meaning:
+            case Accepted():
+                return self._accepted(called, view)
+            case Final():
+                return self._ended(called, view)
+            case Later():
+                return self._later(called, meaning, view, view.now + time.monotonic() - started)
+
+    def _accepted(self, called: Called, view: View) -> View:
+        """The customer was told: remember it, and let the turn's other Salesbots go."""
+        self.sender.continued(called.waiting, called.outcome)
+        outcome, turn = called.outcome, called.turn
+        ended = replace(called.begun, state=CONTINUED, unknown_since=None)
+        if turn is None:
+            return self.state.keep(Changes(messages=(ended,)))
+        members = view.conversation.members(turn)
+        said = question(members)
+        if said and outcome.status in ("success", "handoff"):
+            self.memory.remember(called.waiting, self.integration, said, outcome.reply)
+        others = [one for one in members if one.waits and one.job_id != ended.job_id]
+        let_go = [replace(one, outcome=SKIP, next_at=0.0) for one in others if not one.let_go]
+        return self.state.keep(
+            Changes(
+                turns=view.conversation.without_turn(turn),
+                messages=(ended, *let_go),
+                error=outcome.error,
+                pause_hours=self.integration.handoff_hours if outcome.status == "handoff" else 0,
+                reason=outcome.reason,
+                no_text_said=outcome.source == "no_text",
+            )
+        )
+
+    def _ended(self, called: Called, view: View) -> View:
+        """Nobody waits there, or Kommo refuses this account: the reply goes to the next older."""
+        ended = replace(called.begun, state=GIVEN_UP, unknown_since=None, outcome=None)
+        if called.turn is None:
+            return self.state.keep(Changes(messages=(ended,)))
+        members = view.conversation.members(called.turn)
+        if not any(one.waits and not one.let_go for one in members if one.job_id != ended.job_id):
+            self.sender.given_up(called.waiting, called.error)
+        turns = self._handed_on(called.target, view)
+        return self.state.keep(Changes(turns=turns, messages=(ended,), error=called.error))
+
+    def _later(self, called: Called, meaning: Later, view: View, now: float) -> View:
+        """Wait for the next try; what surely did not arrive may still be taken back."""
+        self.sender.metrics.count("kommo_bridge_retries", "kommo")
+        start, _ = last_window(called.target, view.conversation.rules)
+        next_at = now + meaning.seconds
+        silent = called.outcome.silent
+        message = replace(
+            called.begun,
+            outcome=called.outcome if meaning.unknown or silent else None,
+            unknown_since=called.begun.unknown_since if meaning.unknown else None,
+            failures=0 if meaning.short else called.target.failures + 1,
+            next_at=min(next_at, start) if now < start else next_at,
+            plain=called.target.plain or meaning.plain,
+        )
+        turn = called.turn
+        if turn is None:
+            return self.state.keep(Changes(messages=(message,)))
+        outcome = self._short(called) if meaning.short else turn.outcome
+        turn = replace(turn, outcome=outcome, failed_at=turn.failed_at or now)
+        return self.state.keep(
+            Changes(turns=view.conversation.with_turn(turn), messages=(message,))
+        )
+
+    def _short(self, called: Called) -> Outcome:
+        """The text itself may be what Kommo refuses."""
+        text = self.wording.say("fallback")
+        error = f"Kommo refused the reply ({called.error})"
+        return Outcome("fail", text, error=error, source="fallback")
+
+    def give_up(self, step: GiveUp, view: View) -> View:
+        """The continue deadline has passed."""
+        target = view.conversation.by_id[step.job_id]
+        reason = "not continued before the deadline"
+        self.sender.given_up(view.request_of(step.job_id), reason)
+        ended = replace(target, state=GIVEN_UP, unknown_since=None)
+        turns = self._handed_on(target, view)
+        return self.state.keep(Changes(turns=turns, messages=(ended,), error=reason))
+
+    def _handed_on(self, target: Message, view: View) -> tuple[Turn, ...] | None:
+        """A reply that may have arrived is not said again through another Salesbot of its turn:
+        the fallback takes its place. None leaves the turns as they are."""
+        turns = view.conversation.turns
+        turn = next((one for one in turns if target.job_id in one.job_ids), None)
+        if target.unknown_since is None or turn is None or not turn.outcome:
+            return None
+        error = "not known whether the reply has arrived"
+        text = self.wording.say("fallback")
+        outcome = Outcome("fail", text, error=error, source="fallback")
+        return view.conversation.with_turn(replace(turn, outcome=outcome))

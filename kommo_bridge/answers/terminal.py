@@ -1,0 +1,47 @@
+"""A Salesbot for somebody who waits at the terminal: Kommo is not called."""
+
+from dataclasses import dataclass, field
+
+from kommo_bridge.answers.conversation import SKIP, Outcome
+from kommo_bridge.answers.sender import Sender
+from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.kommo.continuation import Continuation
+from kommo_bridge.kommo.results import CallResult
+from kommo_bridge.kommo.slot import NotNow, Slot
+from kommo_bridge.kommo.widget_request import WidgetRequest
+
+ACCEPTED = 202
+
+
+@dataclass(frozen=True)
+class Terminal(Sender):
+    """Takes every outcome, and keeps the last one for the one who asked."""
+
+    said: list[Outcome] = field(default_factory=list)
+
+    @property
+    def outcome(self) -> Outcome:
+        """What the Salesbot would be continued with."""
+        return self.said[-1] if self.said else SKIP
+
+    def book(self, integration: Integration, job_id: str) -> Slot | NotNow:  # noqa: ARG002
+        """No pace to keep."""
+        return Slot(integration.host, 0.0, lambda _slot, _rest: None)
+
+    def call(
+        self,
+        slot: Slot,  # noqa: ARG002
+        request: WidgetRequest,  # noqa: ARG002
+        body: Continuation,  # noqa: ARG002
+        integration: Integration,  # noqa: ARG002
+    ) -> CallResult:
+        """Always accepted."""
+        return CallResult(ACCEPTED)
+
+    def continued(self, request: WidgetRequest, outcome: Outcome) -> None:  # noqa: ARG002
+        """Nothing is counted."""
+        self.said.append(outcome)
+
+    def is_tagged(self, request: WidgetRequest, integration: Integration) -> bool:  # noqa: ARG002
+        """There is no lead."""
+        return False

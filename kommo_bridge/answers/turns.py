@@ -1,0 +1,165 @@
+"""Which texts form a turn, and its times. Pure: pictures and `now` in, facts out."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from kommo_bridge.answers.conversation import (
+    NOT_READABLE,
+    Conversation,
+    Message,
+    Rules,
+    Turn,
+)
+from kommo_bridge.answers.retries import (
+    ASK_MARGIN,
+    ASK_MARGIN_SHARE,
+    BURST_SHARE,
+    JOIN_SHARE,
+    LAST_SECONDS,
+    LONGEST_BURST,
+    LONGEST_HOLD_BACK,
+    TRIES_BEFORE_SHORT,
+)
+
+# At most three questions are paid for one accepted reply.
+MAX_QUESTIONS = 3
+# What the AI is asked at once; more would not fit beside the history. The rest is the next turn.
+MAX_QUESTION_CHARACTERS = 16_000
+# A Salesbot that must rest for longer than this at its very end is blocked by Kommo.
+BLOCKED_SECONDS = 5.0
+NEVER = float("inf")
+
+
+def turns_of(conversation: Conversation) -> list[Turn]:
+    """The turns under way, then the one that begins.
+
+    A Salesbot that is being continued outside of any turn is one by itself: a former version left
+    it so.
+    """
+    free = _free(conversation, conversation.turns)
+    alone = [
+        Turn((one.job_id,), asked=MAX_QUESTIONS, outcome=one.outcome)
+        for one in free
+        if one.outcome and not one.let_go
+    ]
+    new = [one for one in free if not one.outcome]
+    begun = [Turn(ids(_joined(conversation.rules, new[:1], new[1:])))] if new else []
+    return [*conversation.turns, *alone, *begun]
+
+
+def with_newer(conversation: Conversation, turn: Turn, now: float) -> list[Message]:
+    """A turn's texts and those that may still join it: until a third of its deadline."""
+    members = list(conversation.members(turn))
+    rules = conversation.rules
+    if not members or now >= members[0].at + rules.reply_deadline * JOIN_SHARE:
+        return members
+    free = _free(conversation, (*conversation.turns, turn))
+    return _joined(rules, members, [one for one in free if not one.outcome])
+
+
+def growing(turn: Turn, texts: Sequence[Message]) -> Turn:
+    """The turn with these texts."""
+    return replace(turn, job_ids=ids(texts))
+
+
+def question(texts: Sequence[Message]) -> str:
+    """The texts of a turn as one message; empty when there is nothing to read."""
+    if not any(one.text for one in texts):
+        return ""
+    return "\n".join(one.text or NOT_READABLE for one in texts)
+
+
+def quiet_until(texts: Sequence[Message], rules: Rules) -> float:
+    """How long to listen for more: from the newest text, bounded from the oldest."""
+    if not texts[0].own:
+        return 0.0
+    burst = min(rules.burst, rules.reply_deadline * BURST_SHARE)
+    return min(texts[-1].at + burst, texts[0].at + LONGEST_BURST)
+
+
+def last_moment(texts: Sequence[Message], rules: Rules) -> float:
+    """A turn's deadline is that of its oldest text; the fallback needs a moment to leave."""
+    margin = min(ASK_MARGIN, rules.reply_deadline * ASK_MARGIN_SHARE)
+    return texts[0].at + rules.reply_deadline - margin
+
+
+def target_of(waiting: Sequence[Message], rules: Rules, now: float) -> Message:
+    """The newest Salesbot that waits, or an older one whose last minute has come.
+
+    One that Kommo keeps refusing gives way to the next older.
+    """
+    last = [one for one in waiting if _last_call_at(one, rules) <= now]
+    if last:
+        return last[0]
+    taken = [one for one in waiting if one.failures < TRIES_BEFORE_SHORT]
+    return (taken or waiting)[-1]
+
+
+def next_call_at(target: Message, waiting: Sequence[Message], rules: Rules, now: float) -> float:
+    """When the target may be called, or before it something must happen to another one."""
+    times = [_last_call_at(one, rules) for one in waiting]
+    times += [last_window(one, rules)[1] for one in waiting]
+    return min([target.next_at, *(one for one in times if one > now)])
+
+
+def soonest(waiting: Sequence[Message], rules: Rules, now: float) -> float | None:
+    """The seconds until one of them may be called, or is over; None without any."""
+    times = [min(one.next_at, last_window(one, rules)[1]) for one in waiting]
+    return max(0.0, min(times) - now) if times else None
+
+
+def last_window(message: Message, rules: Rules) -> tuple[float, float]:
+    """When the last call to a Salesbot is due, and when it is given up."""
+    end = message.at + rules.continue_deadline
+    return end - min(LAST_SECONDS, rules.continue_deadline - rules.reply_deadline), end
+
+
+def is_over(message: Message, rules: Rules, now: float) -> bool:
+    """The continue deadline has passed, and the last call was made, or is not allowed."""
+    start, end = last_window(message, rules)
+    if now < end:
+        return False
+    return message.called_at >= start or message.next_at > now + BLOCKED_SECONDS
+
+
+def holds_back_until(turn: Turn, rules: Rules, now: float) -> float:
+    """Until when a turn holds the next one back; 0 when it does not any more."""
+    if turn.failed_at is None:
+        return NEVER
+    until = turn.failed_at + min(LONGEST_HOLD_BACK, rules.reply_deadline * JOIN_SHARE)
+    return until if until > now else 0.0
+
+
+def ids(messages: Sequence[Message]) -> tuple[str, ...]:
+    """Their job ids."""
+    return tuple(one.job_id for one in messages)
+
+
+def _joined(rules: Rules, members: Sequence[Message], newer: Sequence[Message]) -> list[Message]:
+    """Texts of our own widget that come within a third of the oldest one's deadline.
+
+    Hand-made bots do not know `skip`, and without bursts each message is answered alone.
+    """
+    joined = list(members)
+    if not joined or not joined[0].own or rules.burst <= 0:
+        return joined
+    until = joined[0].at + rules.reply_deadline * JOIN_SHARE
+    size = sum(len(one.text or NOT_READABLE) for one in joined)
+    for one in newer:
+        size += len(one.text or NOT_READABLE)
+        if not one.own or one.at > until or size > MAX_QUESTION_CHARACTERS:
+            break
+        joined.append(one)
+    return joined
+
+
+def _free(conversation: Conversation, turns: Sequence[Turn]) -> list[Message]:
+    """Messages that wait and belong to none of these turns."""
+    taken = {one for turn in turns for one in turn.job_ids}
+    return [one for one in conversation.messages if one.waits and one.job_id not in taken]
+
+
+def _last_call_at(message: Message, rules: Rules) -> float:
+    """When its last call is due; never again once that was made."""
+    start, _ = last_window(message, rules)
+    return max(start, message.next_at) if message.called_at < start else NEVER

@@ -1,0 +1,68 @@
+"""`flask integrations import`, `export` and `backup`: integrations to and from files."""
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+from flask.cli import AppGroup
+
+from kommo_bridge.cli.tables import told
+from kommo_bridge.errors import IntegrationError
+from kommo_bridge.integrations.integration import SECRETS, Integration
+from kommo_bridge.integrations.store import IntegrationStore
+
+
+def file_commands(group: AppGroup, store: IntegrationStore) -> None:
+    """Add `import`, `export` and `backup` to `flask integrations`."""
+
+    @group.command("import")
+    @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+    def import_(file: str) -> None:
+        """Add or update integrations from a JSON list, as `export` prints it. All or nothing."""
+        with told():
+            count = store.fill(_read_list(file))
+        click.echo(f"Imported {count} integration{'' if count == 1 else 's'}.")
+
+    @group.command("export")
+    @click.option("--with-secrets", is_flag=True, help="Secrets too, in plain text.")
+    def export(*, with_secrets: bool) -> None:
+        """Print all integrations as JSON. Secrets only when asked for."""
+        with told():
+            items = [_exported(item, with_secrets=with_secrets) for item in store.all()]
+        click.echo(json.dumps(items, indent=2, ensure_ascii=False))
+
+    @group.command("backup")
+    @click.argument("file", type=click.Path(path_type=Path))
+    def backup(file: Path) -> None:
+        """Copy the store to a new FILE while it is in use; it needs the same SECRET_KEY."""
+        with told():
+            count = store.backup(file)
+        click.echo(f"{count} integration{'' if count == 1 else 's'} in {file}.")
+
+
+def read_text(file: str) -> str:
+    """What a text file holds."""
+    try:
+        return Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.ClickException(f"{file} cannot be read as UTF-8 text.") from error
+
+
+def _read_list(file: str) -> list[Mapping[str, Any]]:
+    text = sys.stdin.read() if file == "-" else read_text(file)
+    try:
+        items = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise IntegrationError(f"{file} is not JSON: {error}") from None
+    if not isinstance(items, list):
+        raise IntegrationError(f"{file} must hold a JSON list of integrations.")
+    return items
+
+
+def _exported(integration: Integration, *, with_secrets: bool) -> dict[str, Any]:
+    values = asdict(integration)
+    return {key: value for key, value in values.items() if with_secrets or key not in SECRETS}

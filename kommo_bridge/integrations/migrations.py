@@ -1,0 +1,70 @@
+"""The shape of the table, in numbered steps that are applied in order and recorded."""
+
+from typing import Any
+
+from sqlite_utils import Database, Migrations
+
+from kommo_bridge.integrations.integration import KEY
+from kommo_bridge.integrations.sentences import HANDOFF_TEXT
+
+TABLE = "integrations"
+
+migrations = Migrations("kommo_bridge")
+
+
+@migrations()
+def m001_create_integrations(db: Database) -> None:
+    """The first shape of the table."""
+    columns: dict[str, Any] = {
+        "integration_id": str,
+        "subdomain": str,
+        "account_id": int,
+        "domain": str,
+        "name": str,
+        "secret_key": str,
+        "previous_secret_key": str,
+        "access_token": str,
+        "instructions": str,
+        "model": str,
+        "temperature": float,
+        "history": int,
+        "fallback_text": str,
+        "no_text_text": str,
+        "delivery": str,
+        "ai_api_key": str,
+        "ai_base_url": str,
+        "enabled": int,
+        "created_at": str,
+        "updated_at": str,
+    }
+    db.table(TABLE).create(columns, pk=KEY, not_null=set(KEY))
+
+
+@migrations()
+def m002_add_conversations(db: Database) -> None:
+    """Memory, bursts, hand-over and caps."""
+    table = db.table(TABLE)
+    numbers = {
+        "history_days": 30, "burst_seconds": 2.0, "handoff_hours": 12.0, "handoff_tool": 1,
+        "replies_per_hour": 30, "replies_per_day": 0, "tokens_per_day": 0, "tokens_per_month": 0,
+    }  # fmt: skip
+    for name, value in numbers.items():
+        table.add_column(name, type(value), not_null_default=value)
+    for name, text in {
+        "handoff_text": HANDOFF_TEXT, "handoff_phrases": "", "pause_tag": ""
+    }.items():  # fmt: skip
+        table.add_column(name, str, not_null_default=text)
+
+
+@migrations()
+def m003_cap_replies_by_default(db: Database) -> None:
+    """`replies_per_day` may be empty: then its default holds.
+
+    So far 0 was the default and nobody's decision, except beside a cap on tokens.
+    """
+    not_null: Any = {"replies_per_day": False}
+    db.table(TABLE).transform(not_null=not_null, defaults={"replies_per_day": None})
+    db.execute(
+        f"update {TABLE} set replies_per_day = null "  # noqa: S608
+        "where replies_per_day = 0 and tokens_per_day = 0 and tokens_per_month = 0"
+    )

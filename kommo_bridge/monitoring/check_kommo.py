@@ -1,0 +1,134 @@
+"""Kommo: the access token, whose it is, and the clock."""
+
+import time
+from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+
+from redis.exceptions import RedisError
+
+from kommo_bridge.errors import KommoError
+from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.kommo.client import KommoClient
+from kommo_bridge.kommo.pacing import Pacer
+from kommo_bridge.kommo.results import AccountAnswer
+from kommo_bridge.kommo.tokens import days_left
+from kommo_bridge.monitoring.check import Context, Finding
+from kommo_bridge.monitoring.kinds import EXPIRY_STEPS_DAYS
+from kommo_bridge.redis_client import connect
+from kommo_bridge.settings import is_loopback
+
+REDIS_SECONDS = 5
+SKEW_WARNING_SECONDS = 30
+SKEW_FAULT_SECONDS = 60
+
+
+def check_kommo(context: Context) -> Iterator[Finding]:
+    if not context.integration.access_token:
+        name = context.integration.subdomain
+        text = f"none is stored: flask integrations set {name} access_token=..."
+        yield Finding("access token", "fault", text)
+        return
+    yield from _expiry(context)
+    base_url, stands_in = _kommo_url(context)
+    if stands_in:
+        text = f"KOMMO_EXTRA_HOSTS is set: asked {base_url} in place of {context.integration.host}"
+        yield Finding("Kommo", "warning", text)
+    redis = connect(context.settings.redis_url, timeout_seconds=REDIS_SECONDS)
+    client = KommoClient(Pacer(redis), context.settings.kommo_extra_hosts)
+    integration = context.integration
+    try:
+        seen = client.account(integration.host, integration.access_token, base_url=base_url)
+    except KommoError as error:
+        yield Finding("access token", "fault", _token_advice(error, integration))
+        return
+    except RedisError:
+        yield Finding("access token", "warning", "not tried: the pace of calls is kept in Redis")
+        return
+    finally:
+        client.close()
+        redis.close()
+    yield Finding("access token", "ok", "Kommo accepts it")
+    yield _admin(seen)
+    yield _identity(seen, context.integration)
+    yield _clock(seen)
+
+
+def _kommo_url(context: Context) -> tuple[str, bool]:
+    """The account's own host; a single extra host (a local stand-in) takes its place.
+
+    The access token goes there: by plain http on this machine only, as in the continue call.
+    """
+    hosts = context.settings.kommo_extra_hosts
+    if len(hosts) != 1:
+        return f"https://{context.integration.host}", False
+    host = min(hosts)
+    scheme = "http" if is_loopback(host.rpartition(":")[0]) else "https"
+    return f"{scheme}://{host}", True
+
+
+def _token_advice(error: KommoError, integration: Integration) -> str:
+    """What an operator does about each refusal; other errors are told as they are."""
+    renew = f"flask integrations set {integration.subdomain} access_token=..."
+    advice = {
+        HTTPStatus.UNAUTHORIZED: f"Kommo refuses it (401): make a new long-lived token, {renew}",
+        HTTPStatus.PAYMENT_REQUIRED: "the account is not paid for (402): renew its plan",
+        HTTPStatus.FORBIDDEN: "Kommo refuses it (403): let an administrator make the token; if "
+        "other integrations are refused too, Kommo blocks this server's address",
+        HTTPStatus.NOT_FOUND: f"there is no account {integration.host} (404): check subdomain "
+        "and domain",
+    }
+    found = next((text for status, text in advice.items() if status == error.status), None)
+    return found or f"cannot be tried: {error}"
+
+
+def _expiry(context: Context) -> Iterator[Finding]:
+    days = days_left(context.integration.access_token, time.time())
+    if days is None:
+        text = "it does not say when it ends (a long-lived token does)"
+        yield Finding("token expiry", "warning", text)
+        return
+    if days <= 0:
+        yield Finding("token expiry", "fault", f"ended {-days:.0f} days ago: make a new one")
+    elif days < EXPIRY_STEPS_DAYS[0]:
+        yield Finding("token expiry", "warning", f"ends in {days:.0f} days: make a new one")
+    else:
+        yield Finding("token expiry", "ok", f"ends in {days:.0f} days")
+
+
+def _admin(seen: AccountAnswer) -> Finding:
+    if seen.is_admin is None:
+        return Finding("rights", "warning", "Kommo does not tell whether it is an administrator's")
+    if seen.is_admin:
+        return Finding("rights", "ok", "an administrator's")
+    return Finding("rights", "fault", "not an administrator's: Kommo will refuse to continue bots")
+
+
+def _identity(seen: AccountAnswer, integration: Integration) -> Finding:
+    name = integration.subdomain
+    if seen.subdomain != name:
+        text = f"the token belongs to another account: Kommo calls it {seen.subdomain!r}"
+        return Finding("account", "fault", text)
+    if integration.account_id is None:
+        text = f"number {seen.account_id}; stored with the first request"
+        return Finding("account", "ok", text)
+    if seen.account_id != integration.account_id:
+        text = (
+            f"Kommo says number {seen.account_id}, stored is {integration.account_id}: flask "
+            f"integrations set {name} account_id={seen.account_id}"
+        )
+        return Finding("account", "fault", text)
+    return Finding("account", "ok", f"number {integration.account_id}, subdomain {name}")
+
+
+def _clock(seen: AccountAnswer) -> Finding:
+    try:
+        skew = abs(parsedate_to_datetime(seen.date).timestamp() - seen.received_at)
+    except (TypeError, ValueError):
+        return Finding("clock", "warning", "Kommo's answer has no Date to compare with")
+    text = f"{skew:.0f} s apart from Kommo's"
+    if skew > SKEW_FAULT_SECONDS:
+        return Finding("clock", "fault", f"{text}: tokens will be refused; set up time (NTP)")
+    if skew > SKEW_WARNING_SECONDS:
+        return Finding("clock", "warning", f"{text}: set up time (NTP)")
+    return Finding("clock", "ok", text)

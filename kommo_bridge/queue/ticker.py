@@ -1,0 +1,91 @@
+"""The ticker: one thread beside the jobs that runs small tasks, each every so many seconds.
+
+It is handed its tasks and knows nothing of workers, so that a task can neither be forgotten in a
+branch nor stop another one: what a task raises is logged, and the next one runs.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from redis.exceptions import RedisError
+
+from kommo_bridge.telemetry.logs import log_event
+
+# A burst's quiet time is waited for by the scheduler: what it adds, customers feel.
+TICK_SECONDS = 0.25
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Task:
+    """Something small to do every `seconds`; 0 is at every tick."""
+
+    name: str
+    seconds: float
+    action: Callable[[], object]
+    next_at: float = 0.0
+
+    def run_if_due(self, now: float) -> None:
+        """Run it, unless its seconds have not passed since the last run."""
+        if now >= self.next_at:
+            self.next_at = now + self.seconds
+            self.action()
+
+
+class Ticker:
+    """Runs tasks in a thread until it is stopped.
+
+    Args:
+        tasks: Looked at in this order at every tick.
+        at_end: Called once in the same thread, after the last tick.
+    """
+
+    def __init__(self, tasks: Sequence[Task], at_end: Callable[[], object]) -> None:
+        self._tasks = tasks
+        self._at_end = at_end
+        self._done = threading.Event()
+
+    def start(self) -> None:
+        """Begin to tick."""
+        threading.Thread(target=self._tick_until_done, name="ticker", daemon=True).start()
+
+    def stop(self) -> None:
+        """Tick no more; does not wait for a task that is running."""
+        self._done.set()
+
+    def _tick_until_done(self) -> None:
+        while not self._done.wait(TICK_SECONDS):
+            for task in self._tasks:
+                _guarded(task.name, lambda task=task: task.run_if_due(time.monotonic()))  # type: ignore[misc]
+        _guarded("end", self._at_end)
+
+
+def in_background(name: str, action: Callable[[], object]) -> Callable[[], None]:
+    """A task that runs in a thread of its own, one at a time: it may call partners."""
+    running = threading.Lock()
+
+    def run() -> None:
+        try:
+            _guarded(name, action)
+        finally:
+            running.release()
+
+    def start() -> None:
+        if running.acquire(blocking=False):
+            threading.Thread(target=run, name=name, daemon=True).start()
+
+    return start
+
+
+def _guarded(name: str, action: Callable[[], object]) -> None:
+    try:
+        action()
+    except RedisError as error:
+        kind = type(error).__name__
+        log_event(logger, "task waits for redis", level=logging.WARNING, task=name, error=kind)
+    except Exception:  # the ticker must outlive any fault of one task
+        logger.exception("task failed: %s", name)
