@@ -8,7 +8,7 @@ from typing import Any
 
 from kommo_bridge.conversations.keys import conversation_name
 from kommo_bridge.errors import IntegrationError
-from kommo_bridge.integrations.store import Integration
+from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest
 
 from .heart import Heart
@@ -89,16 +89,15 @@ class Bridge:
         self.store.on_pause = self._paused
 
     def _steps(self) -> Any:
-        silent = Silent()
-        store = SimpleNamespace(find=self._find)
-        return self.heart.steps.Steps(
+        silent, heart, memory = Silent(), self.heart, Memory(self.world)
+        usage = Usage(self.world, self.store)
+        integrations = SimpleNamespace(find=self._find)
+        return heart.steps.Steps(
             states=self.store,
-            assistant=self.ai,
-            memory=Memory(self.world),
-            usage=Usage(self.world, self.store),
-            sender=self.heart.sender.Sender(self.client, store, silent, silent),
+            asker=heart.asker.Asker(self.ai, memory, usage, silent, silent),
+            sender=heart.sender.Sender(self.client, integrations, silent, silent),
+            memory=memory,
             metrics=silent,
-            incidents=silent,
             sleep=self.world.sleep,
         )
 
@@ -153,14 +152,15 @@ class Bridge:
 
     # what a job does
 
-    def answer(self, request: Any) -> float | None:
+    def answer(self, request: Any, *, by_sweep: bool = False) -> float | None:
         """As `jobs.answer`."""
         account = self.bots[request.job_id].account
         if account in self.removed:
             self.world.redis(lambda: self._close(request.job_id))
             raise IntegrationError("the integration was removed")
         integration = self.integrations[account]
-        found: float | None = self.steps.run(request, integration, self.rules(account))
+        rules = self.rules(account)
+        found: float | None = self.steps.run(request, integration, rules, by_sweep=by_sweep)
         return found
 
     def _close(self, job_id: str) -> None:

@@ -126,7 +126,7 @@ class Invariants:
         if account in self.bridge.removed:
             return True
         end = record.message.at + self.bridge.scenario.continue_deadline
-        start, _ = self.bridge.heart.plan.last_window(record.message, self.bridge.rules(account))
+        start, _ = self.bridge.heart.turns.last_window(record.message, self.bridge.rules(account))
         if self.bridge.world.now < end:
             return False
         if last and last.left >= start:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
-from kommo_bridge.ai.assistant import Reply
+from kommo_bridge.ai.response import Reply
 from kommo_bridge.errors import AssistantError
 from kommo_bridge.kommo.blocks import BLOCK_PAUSE_SECONDS, MEMORY_SECONDS, Forbidden, judge
 from kommo_bridge.kommo.client import CallResult, NotNow

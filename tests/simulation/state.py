@@ -1,18 +1,13 @@
 """Conversations in memory: what `answers.state` and its script keep in Redis."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kommo_bridge.conversations.keys import conversation_name
 
-from greenlet import getcurrent
-
 from .heart import Heart
 from .world import World
-
-MENDED = bool(os.environ.get("MENDED"))
 
 
 @dataclass
@@ -92,18 +87,26 @@ class Store:
         self.entity(name).paused_until = until
         self.on_pause(name, until)
 
-    def of(self, request: Any, integration: Any, rules: Any) -> "State":
+    def of(
+        self, request: Any, integration: Any, rules: Any, *, by_sweep: bool = False
+    ) -> "State":
         """As `ConversationStates.of`."""
         self.runs += 1
-        sweep = "sweep:" if MENDED and getattr(getcurrent(), "sweep", False) else ""
-        return State(self, request, integration, rules, f"{sweep}{request.job_id}:{self.runs}")
+        former = "" if by_sweep else f"{request.job_id}:"
+        return State(self, request, integration, rules, former, f"{former or 'sweep:'}{self.runs}")
 
 
 class State:
     """As `ConversationState`: one conversation, as one run of a job sees it."""
 
     def __init__(
-        self, store: Store, request: Any, integration: Any, rules: Any, token: str
+        self,
+        store: Store,
+        request: Any,
+        integration: Any,
+        rules: Any,
+        former: str,
+        token: str,
     ) -> None:
         self._store = store
         self._world = store.world
@@ -111,6 +114,7 @@ class State:
         self._request = request
         self._integration = integration
         self._rules = rules
+        self._former = former
         self._token = token
         self._name = conversation_name(request)
         self._key = (self._name, request.person)
@@ -134,7 +138,7 @@ class State:
     def _run(self, changes: Any, hold: float, *, first: bool) -> Any:
         """The script."""
         store, now, entity = self._store, self._world.now, self._store.entity(self._name)
-        mine = self._take(hold, now, first=first, keeps=changes is not None)
+        mine = self._take(hold, now, first=first, looks=changes is None)
         if first:
             record = store.record_of(self._request)
             if mine:
@@ -145,17 +149,11 @@ class State:
         self._view = self._read(entity, now, mine=mine, kept=kept)
         return self._view
 
-    def _take(self, hold: float, now: float, *, first: bool, keeps: bool) -> bool:
+    def _take(self, hold: float, now: float, *, first: bool, looks: bool) -> bool:
         held, until = self._store.locks.get(self._key, ("", 0.0))
-        own_former = first and held.startswith(f"{self._request.job_id}:")
-        if MENDED:
-            if keeps:
-                if held == self._token:
-                    self._store.locks[self._key] = (self._token, now + hold)
-                    return True
-                return False
-            own_former = own_former and not self._token.startswith("sweep:")
-        if until <= now or held == self._token or own_former:
+        held = held if until > now else ""
+        own_former = first and self._former and held.startswith(self._former)
+        if held == self._token or (looks and (not held or own_former)):
             self._store.locks[self._key] = (self._token, now + hold)
             return True
         return False
@@ -164,7 +162,7 @@ class State:
         view, store, now = self._view, self._store, self._world.now
         turns = view.conversation.turns if changes.turns is None else changes.turns
         for message in changes.messages:
-            self._keep_message(message, view.now)
+            self._keep_message(message, view.now + changes.hold)
         if changes.turns is not None:
             entity.turns[self._request.person] = turns
         if changes.error:
@@ -181,9 +179,9 @@ class State:
         if changes.pause_hours:
             store.pause(self._name, now + changes.pause_hours * 3600)
         if changes.no_text_said:
-            entity.no_text_until = now + self._heart.state.NO_TEXT_SAID_SECONDS
+            entity.no_text_until = now + self._heart.changes.NO_TEXT_SAID_SECONDS
 
-    def _keep_message(self, message: Any, now: float) -> None:
+    def _keep_message(self, message: Any, ours_until: float) -> None:
         store = self._store
         record = store.records[message.job_id]
         if message.unknown_since and message.called_at != record.message.called_at:
@@ -196,7 +194,7 @@ class State:
             store.due.pop(message.job_id, None)
         elif message.job_id in store.due:
             margin = self._heart.retries.SWEEP_MARGIN
-            store.set_due(message.job_id, max(now, message.next_at) + margin)
+            store.set_due(message.job_id, max(ours_until, message.next_at) + margin)
 
     def _read(self, entity: Entity, now: float, *, mine: bool, kept: bool) -> Any:
         turns = entity.turns.get(self._request.person, ())

@@ -43,7 +43,7 @@ class Office:
     """All workers and what they share."""
 
     def __init__(
-        self, world: World, store: Store, answer: Callable[[Any], float | None],
+        self, world: World, store: Store, answer: Callable[..., float | None],
         workers: int, threads: int,
     ) -> None:  # fmt: skip
         self.world = world
@@ -165,7 +165,7 @@ class Office:
 
         def run() -> None:
             try:
-                wait = self.answer(record.request)
+                wait = self.answer(record.request, by_sweep=True)
                 if wait is not None and job_id in self.store.due:
                     self.store.set_due(job_id, began + wait)
             except (BridgeError, RedisError):
@@ -175,5 +175,4 @@ class Office:
             worker.sweeps.discard(actor)
 
         actor = self.world.start(worker, run)
-        actor.sweep = True
         worker.sweeps.add(actor)

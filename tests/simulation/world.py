@@ -30,7 +30,6 @@ class Actor(greenlet):
 
     worker: Any = None
     dead = False
-    sweep = False
 
 
 class World:
