@@ -8,13 +8,14 @@ from bisect import bisect_right
 from collections import defaultdict
 from typing import Any
 
+from kommo_bridge.kommo.blocks import MEMORY_SECONDS
+
 from .partners import Asked, Call
 from .world import START, Broken
 
 GRACE_T4, GRACE_T5 = 1.0, 3.0
 LEASE_TIME = 40.0
 PER_SECOND = 7
-FINAL_REFUSALS = (401, 402, 403)
 
 
 class Invariants:
@@ -94,8 +95,8 @@ class Invariants:
             self._ended(job_id)
         for job_id in self.bridge.names:
             record = self.bridge.store.records[job_id]
+            self._heard(job_id, record)
             if record.request.has_text:
-                self._heard(job_id, record)
                 self._in_time(job_id, record)
 
     def _calls(self, job_id: str) -> list[Call]:
@@ -120,7 +121,9 @@ class Invariants:
     def _may_be_given_up(self, job_id: str, record: Any, bot: Any) -> bool:
         calls = self._calls(job_id)
         last = calls[-1] if calls else None
-        if last and last.response in (404, 410, *FINAL_REFUSALS):
+        if last and last.response in (404, 410, 401, 402):
+            return True
+        if last and last.response == 403 and not self._may_be_block(last):
             return True
         account = bot.account
         if account in self.bridge.removed:
@@ -134,13 +137,22 @@ class Invariants:
         pace = self.bridge.pace(account)
         return any(a < end and b > start for a, b in pace.pauses) or self.bridge.all_paused
 
+    def _may_be_block(self, refused: Call) -> bool:
+        """Somebody was told 429 shortly before this 403."""
+        return any(
+            one.response == 429 and 0 < refused.left - one.left < MEMORY_SECONDS - 60
+            for one in self.bridge.kommo.calls
+        )
+
     def _heard(self, job_id: str, record: Any) -> None:
-        """T2."""
+        """T2; a voice message is heard, too, when the customer was asked to write shortly before."""
         name, bot, at = self.bridge.names[job_id], self.bridge.bots[job_id], record.message.at
         if name in self.told_of or not bot.taken:
             return
+        text = record.request.has_text
+        since = at if text else at - self.bridge.heart.changes.NO_TEXT_SAID_SECONDS - 1
         words = self._words(record)
-        if any(one.arrived > at and not one.reply.startswith("r") for one in words):
+        if any(one.arrived > since and not (text and one.reply[0] == "r") for one in words):
             return
         if self._with_a_human(record, at, bot.taken[0]) or self._believed(record):
             return
@@ -175,7 +187,8 @@ class Invariants:
         by = at + self.bridge.scenario.reply_deadline + GRACE_T5
         if self._troubled(bot.account, at, by) or self._with_a_human(record, at, by):
             return
-        if self.bridge.bots[job_id].message.stops_at is not None:
+        message = bot.message
+        if message.stops_at is not None or message.calls or message.always or message.left:
             return
         words = sorted(one.arrived for one in self._words(record))
         place = bisect_right(words, at)
@@ -193,8 +206,4 @@ class Invariants:
         for worker in self.bridge.office.workers:
             if any(died < end and back + LEASE_TIME > start for died, back in worker.died):
                 return True
-        return any(
-            one.account == account and one.response not in (200, 404, None) or one.response is None
-            for one in self.bridge.kommo.calls
-            if start - 60 < one.left < end
-        )
+        return any(begin < end and until > start for begin, until in self.bridge.pace(account).pauses)

@@ -126,7 +126,7 @@ class Maker:
             workers=draw.choice((1, 2, 3)),
             slots=draw.choice((2, 5, 20)),
             customers=customers,
-            kommo=self._windows("kommo", KOMMO_TROUBLES, accounts),
+            kommo=(*self._windows("kommo", KOMMO_TROUBLES, accounts), *self._block(accounts)),
             ai=self._windows("ai", ("transient", "hang", "permanent"), accounts),
             redis=self._windows("redis", ("away",), 1),
             deeds=self._deeds(customers, accounts),
@@ -201,6 +201,16 @@ class Maker:
             for _ in range(draw.choice((1, 1, 2)))
         )
 
+    def _block(self, accounts: int) -> tuple[Window, ...]:
+        """Kommo tells an account to slow down, then refuses our address to all."""
+        if not self._is("block", 0.5):
+            return ()
+        draw = self.random
+        at, seconds = draw.uniform(0, self.span), draw.uniform(5, 300)
+        limited = Window(at, draw.uniform(0.5, 5), 429, draw.randrange(accounts))
+        begins = at + limited.seconds
+        return (limited, *(Window(begins, seconds, 403, one) for one in range(accounts)))
+
     def _deeds(self, customers: tuple[Customer, ...], accounts: int) -> tuple[Deed, ...]:
         draw, deeds = self.random, []
         if "operators" in self.trouble:
@@ -229,7 +239,7 @@ class Maker:
 NAMES = ("Ana", "Boris", "Carla", "Deniz")
 TROUBLES = (
     "voice", "long", "phrase", "stops", "stuck", "calls", "slow", "ai", "kommo", "redis",
-    "operators", "integrations", "kills", "upgrade",
+    "operators", "integrations", "kills", "upgrade", "block",
 )  # fmt: skip
 KOMMO_TROUBLES: tuple[Any, ...] = (NO_CONNECTION, 500, 429, 403, LOST, TOOK_500, 401, 402)
 ASK_KINDS = ("transient", "transient", "hang", "permanent", "handoff", "blank", "huge")

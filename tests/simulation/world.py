@@ -14,6 +14,8 @@ from redis.exceptions import ConnectionError as RedisAway
 
 START = 1_800_000_000.0
 AWAY_SECONDS = 0.05
+# No schedule needs that many steps: somebody turns in a circle.
+MOST_STEPS = 20_000
 
 
 class Broken(Exception):
@@ -112,6 +114,8 @@ class World:
         if actor.dead:
             raise GreenletExit
         self.steps += 1
+        if self.steps > MOST_STEPS:
+            raise Broken("endless", "somebody turns in a circle")
         if self.steps in self._kills and actor.worker is not None:
             self.on_kill(actor.worker)
             raise GreenletExit
