@@ -10,7 +10,7 @@ BROWSER := $(if $(CI),yes,$(shell command -v chromedriver 2>/dev/null))
 # The floor of branch coverage (pyproject.toml) is for the whole suite, not for a part of it.
 COVERAGE := $(if $(ARGS),,--cov --cov-report=)
 
-.PHONY: help demo test run check lock lowest bench soak upgrade fuzz recovery fields logos hooks clean
+.PHONY: help demo test run check lock lowest bench soak pace upgrade fuzz recovery fields logos hooks clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ hooks: $(VENV)/installed  ## let git run ruff and mypy before each commit
 
 bench: $(VENV)/installed  ## all benchmarks, about seven minutes: a table and instance/bench.json
 	$(BIN)/python bench/run.py
+
+pace: $(VENV)/installed  ## calls that arrive at Kommo in any second, 60 answers at once, ten runs
+	$(BIN)/python bench/pace.py
 
 recovery: $(VENV)/installed  ## seconds from kill -9 of a worker to the answer
 	$(BIN)/python bench/recovery.py

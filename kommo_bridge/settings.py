@@ -78,6 +78,7 @@ class Settings:
             raise SettingsError(
                 f"SECRET_KEY is not set: it encrypts the stored secrets. {MAKE_ONE}"
             )
+        _check_certificates(environ.get("SSL_CERT_FILE", ""))
         settings = cls(**values)  # type: ignore[arg-type]
         settings._check_together()
         return settings
@@ -97,6 +98,12 @@ def _read(variable: str, text: str) -> object:
         return reader(text)
     except ValueError as error:
         raise SettingsError(f"{variable} is wrong: {error}") from None
+
+
+def _check_certificates(path: str) -> None:
+    """Python's own variable: with a wrong one no call to the AI would ever succeed."""
+    if path and not Path(path).is_file():
+        raise SettingsError("SSL_CERT_FILE is wrong: there is no such file.")
 
 
 def _secret_key(text: str) -> str:

@@ -17,6 +17,7 @@ from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.jobs import Parts, build_parts
 from kommo_bridge.kommo.widget_request import WidgetRequest
+from kommo_bridge.queue.enqueue import JobQueue
 from kommo_bridge.settings import Settings
 from local.partners.ai import StandInAI
 from local.partners.kommo.account import Account
@@ -115,6 +116,12 @@ def settings(
         openai_model="stand-in",
         kommo_extra_hosts=frozenset({kommo.host}),
     )
+
+
+@pytest.fixture
+def queue(redis: Redis, settings: Settings) -> JobQueue:
+    """The queue, as the web edge fills it."""
+    return JobQueue(redis, settings)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """What tests share and import by name; what pytest hands them stands in `conftest`."""
 
+import json
 import secrets
 import sqlite3
 import subprocess
@@ -11,7 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from redis import Redis
+
+from kommo_bridge.answers.record import OPEN_KEY, RECORD_PREFIX
 from kommo_bridge.kommo.widget_request import WidgetRequest
+from kommo_bridge.redis_client import PREFIX
 from local.partners.kommo.account import Account, sign_bot_token
 from local.partners.kommo.widget_requests import Encoding, encode_widget_request
 from local.processes import ROOT
@@ -29,6 +34,45 @@ def wait_for(condition: Callable[[], object], seconds: float = 30) -> None:
     while not condition():
         assert time.monotonic() < ends_at, f"it did not happen within {seconds:.0f} s"
         time.sleep(0.02)
+
+
+def let_pass(redis: Redis, seconds: float) -> None:
+    """Make all that Redis keeps of open requests older, as if so many seconds had passed.
+
+    What Kommo's pace and locks wait for is left as it is.
+    """
+    for key in redis.scan_iter(f"{PREFIX}conversation:*:texts"):
+        _change_each(redis, key, lambda text: _older(text, seconds))
+    for key in redis.scan_iter(f"{PREFIX}conversation:*:open"):
+        _change_each(redis, key, lambda turns: _earlier(turns, seconds))
+    for key in redis.scan_iter(f"{RECORD_PREFIX}*"):
+        for name in ("uncertain", "next_at", "called_at"):
+            if redis.hexists(key, name):
+                redis.hincrbyfloat(key, name, -seconds)
+    found: list[Any] = redis.zrange(OPEN_KEY, 0, -1)
+    for job_id in found:
+        redis.zincrby(OPEN_KEY, -seconds, job_id)
+
+
+def _change_each(redis: Redis, key: Any, change: Callable[[str], str]) -> None:
+    kept: dict[Any, Any] = redis.hgetall(key)
+    for name, value in kept.items():
+        redis.hset(key, name, change(value.decode()))
+
+
+def _older(text: str, seconds: float) -> str:
+    """A text whose number, the time of its arrival, is so much smaller."""
+    number, _, rest = text.partition("|")
+    return f"{int(number) - round(seconds * 1_000_000)}|{rest}"
+
+
+def _earlier(turns: str, seconds: float) -> str:
+    """The turns under way with their times so much earlier."""
+    kept = json.loads(turns)
+    for turn in kept:
+        for name in ("retry_at", "failed_at"):
+            turn[name] = turn[name] and turn[name] - seconds
+    return json.dumps(kept)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 to their house."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -111,6 +112,14 @@ def test_each_room_is_in_the_table() -> None:
     rooms = {path.stem for path in PACKAGE.iterdir() if path.name[0] != "_"}
 
     assert rooms == set().union(*ROWS)
+
+
+def test_contributing_says_what_each_room_is_for() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = text.partition("## Where a rule goes")[2].partition("\n## ")[0]
+    first_cells = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
+
+    assert set(re.findall(r"`(\w+)`", " ".join(first_cells))) == set().union(*ROWS)
 
 
 def test_the_package_itself_imports_nothing() -> None:

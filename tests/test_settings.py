@@ -12,7 +12,7 @@ import pytest
 from kommo_bridge.errors import SettingsError
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.store import IntegrationStore
-from kommo_bridge.settings import RateLimit, Settings, is_loopback
+from kommo_bridge.settings import RateLimit, Settings, is_loopback, redis_warnings
 
 ROOT = Path(__file__).parents[1]
 SECRET_KEY = "s3cret-" * 6
@@ -186,3 +186,35 @@ def test_a_process_stops_with_one_sentence_that_names_the_variable(
     assert len(stopped.stderr.splitlines()) == 1, stopped.stderr
     assert "does not start. " + variable in stopped.stderr
     assert SECRET_KEY not in stopped.stderr
+
+
+def test_certificates_that_are_not_there_stop_the_start(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as caught:
+        read(SSL_CERT_FILE=str(tmp_path / "no-such.pem"))
+
+    assert str(caught.value) == "SSL_CERT_FILE is wrong: there is no such file."
+
+
+@pytest.mark.parametrize(
+    ("url", "warned_of"),
+    [
+        ("redis://localhost:6379/0", []),
+        ("redis://127.0.0.1:6379", []),
+        ("redis://[::1]:6379", []),
+        ("unix:///run/redis.sock", []),
+        ("redis://redis:6379/0", ["password"]),
+        ("redis://:secret@redis:6379/0", []),
+        ("redis://redis:6379/0?password=secret", []),
+        ("rediss://:secret@redis.example.com:6380", ["certificate"]),
+        ("rediss://:secret@redis.example.com:6380?ssl_cert_reqs=none", ["certificate"]),
+        ("rediss://:secret@redis.example.com:6380?ssl_cert_reqs=required", []),
+        ("rediss://redis.example.com:6380", ["password", "certificate"]),
+    ],
+)
+def test_a_redis_that_others_may_write_to_is_warned_of(url: str, warned_of: list[str]) -> None:
+    warnings = redis_warnings(url)
+
+    assert len(warnings) == len(warned_of)
+    for warning, word in zip(warnings, warned_of, strict=True):
+        assert word in warning
+        assert "secret" not in warning

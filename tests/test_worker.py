@@ -15,12 +15,13 @@ def test_parts_that_cannot_be_built_stop_the_start_in_one_sentence(
     settings: Settings, tmp_path: Path
 ) -> None:
     """Else every Salesbot would hang while "worker started" stands in the log."""
-    missing = {"SSL_CERT_FILE": str(tmp_path / "no-such.pem")}
+    broken = tmp_path / "broken.pem"
+    broken.write_text("no certificate")
 
     done = subprocess.run(
         procfile_command("worker"),
         cwd=ROOT,
-        env=process_environ(settings) | missing,
+        env=process_environ(settings) | {"SSL_CERT_FILE": str(broken)},
         capture_output=True,
         text=True,
         timeout=60,

@@ -44,6 +44,7 @@ from kommo_bridge.answers.turns import (
     growing,
     holds_back_until,
     is_over,
+    last_minute_first,
     last_moment,
     next_call_at,
     question,
@@ -60,7 +61,7 @@ def plan(conversation: Conversation, now: float) -> Step:
     if conversation.paused or conversation.tagged:
         return _leave_to_the_human(conversation, now)
     waits: list[float] = []
-    for turn in turns_of(conversation):
+    for turn in last_minute_first(conversation, turns_of(conversation), now):
         step = _carry_on(conversation, turn, now)
         if not isinstance(step, Wait):
             return step

@@ -25,8 +25,6 @@ from kommo_bridge.answers.retries import (
 MAX_QUESTIONS = 3
 # What the AI is asked at once; more would not fit beside the history. The rest is the next turn.
 MAX_QUESTION_CHARACTERS = 16_000
-# A Salesbot that must rest for longer than this at its very end is blocked by Kommo.
-BLOCKED_SECONDS = 5.0
 NEVER = float("inf")
 
 
@@ -98,13 +96,13 @@ def target_of(waiting: Sequence[Message], rules: Rules, now: float) -> Message:
 def next_call_at(target: Message, waiting: Sequence[Message], rules: Rules, now: float) -> float:
     """When the target may be called, or before it something must happen to another one."""
     times = [_last_call_at(one, rules) for one in waiting]
-    times += [last_window(one, rules)[1] for one in waiting]
+    times += [_over_at(one, rules) for one in waiting]
     return min([target.next_at, *(one for one in times if one > now)])
 
 
 def soonest(waiting: Sequence[Message], rules: Rules, now: float) -> float | None:
     """The seconds until one of them may be called, or is over; None without any."""
-    times = [min(one.next_at, last_window(one, rules)[1]) for one in waiting]
+    times = [min(one.next_at, _over_at(one, rules)) for one in waiting]
     return max(0.0, min(times) - now) if times else None
 
 
@@ -115,11 +113,21 @@ def last_window(message: Message, rules: Rules) -> tuple[float, float]:
 
 
 def is_over(message: Message, rules: Rules, now: float) -> bool:
-    """The continue deadline has passed, and the last call was made, or is not allowed."""
-    start, end = last_window(message, rules)
-    if now < end:
-        return False
-    return message.called_at >= start or message.next_at > now + BLOCKED_SECONDS
+    """The continue deadline has passed, and the last call was made."""
+    return now >= _over_at(message, rules)
+
+
+def last_minute_first(conversation: Conversation, turns: Sequence[Turn], now: float) -> list[Turn]:
+    """The turns, those first with a Salesbot whose last call is due."""
+    due = [
+        turn
+        for turn in turns
+        if any(
+            one.waits and _last_call_at(one, conversation.rules) <= now
+            for one in conversation.members(turn)
+        )
+    ]
+    return [*due, *(turn for turn in turns if turn not in due)]
 
 
 def holds_back_until(turn: Turn, rules: Rules, now: float) -> float:
@@ -157,6 +165,16 @@ def _free(conversation: Conversation, turns: Sequence[Turn]) -> list[Message]:
     """Messages that wait and belong to none of these turns."""
     taken = {one for turn in turns for one in turn.job_ids}
     return [one for one in conversation.messages if one.waits and one.job_id not in taken]
+
+
+def _over_at(message: Message, rules: Rules) -> float:
+    """When a Salesbot is given up.
+
+    Who could not be called in the last minute, because another call hung or the account was
+    blocked, gets one minute more.
+    """
+    start, end = last_window(message, rules)
+    return end if message.called_at >= start else end + LAST_SECONDS
 
 
 def _last_call_at(message: Message, rules: Rules) -> float:

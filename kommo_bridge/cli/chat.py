@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kommo_bridge.cli.tables import told
+from kommo_bridge.cli.tables import errors_as_messages
 from kommo_bridge.conversations.keys import conversation_name
 from kommo_bridge.errors import BridgeError
 from kommo_bridge.integrations.integration import Integration
@@ -37,7 +37,7 @@ def chat_command(store: IntegrationStore, settings: Settings) -> click.Command:
         # Here, not above: the web process, which loads these commands, has no use for the AI.
         from kommo_bridge.jobs import build_parts  # noqa: PLC0415
 
-        with told():
+        with errors_as_messages():
             integration = store.get(name)
             parts = build_parts(settings)
             entity_id = secrets.randbelow(2**31)

@@ -9,7 +9,7 @@ import click
 from flask.cli import AppGroup
 from redis import Redis
 
-from kommo_bridge.cli.tables import table, told
+from kommo_bridge.cli.tables import errors_as_messages, table
 from kommo_bridge.conversations.keys import ENTITY_TYPES, entity_name
 from kommo_bridge.conversations.memory import Conversations
 from kommo_bridge.conversations.usage import Usage
@@ -52,7 +52,7 @@ def _memory_commands(
     @_of_conversation
     def show(name: str, entity_type: str, entity_id: int) -> None:
         """Show what is remembered of a conversation, the oldest first."""
-        with told():
+        with errors_as_messages():
             conversation = _name(store, name, entity_type, entity_id)
             turns, pause = conversations.exchanges(conversation), conversations.paused(conversation)
         for turn in turns:
@@ -71,7 +71,7 @@ def _memory_commands(
 
         Jobs keep a customer's message too: for an hour, a failed one for a week.
         """
-        with told():
+        with errors_as_messages():
             count = conversations.forget(_name(store, name, entity_type, entity_id))
         click.echo(f"Forgotten: {count} turns of {entity_type} {entity_id}.")
 
@@ -88,7 +88,7 @@ def _pause_commands(group: AppGroup, store: IntegrationStore, conversations: Con
         """Silence the assistant in one conversation; the pause ends by itself."""
         if hours is not None and math.isnan(hours):
             raise click.BadParameter("it must be a number of hours.", param_hint="--hours")
-        with told():
+        with errors_as_messages():
             hours = hours or store.get(name).handoff_hours
             conversation = _name(store, name, entity_type, entity_id)
             conversations.pause(conversation, hours, "paused by an operator")
@@ -98,7 +98,7 @@ def _pause_commands(group: AppGroup, store: IntegrationStore, conversations: Con
     @_of_conversation
     def resume(name: str, entity_type: str, entity_id: int) -> None:
         """End a pause."""
-        with told():
+        with errors_as_messages():
             was_paused = conversations.resume(_name(store, name, entity_type, entity_id))
         click.echo("The assistant answers again." if was_paused else "It was not paused.")
 
@@ -110,7 +110,7 @@ def usage_command(store: IntegrationStore, redis: Redis) -> click.Command:
     @click.argument("name", required=False)
     def usage(name: str | None) -> None:
         """Print what integrations used today and this month (UTC), beside their caps."""
-        with told():
+        with errors_as_messages():
             integrations = [store.get(name)] if name else store.all()
             counters = [(item, Usage(redis).used(item)) for item in integrations]
         header = ("INTEGRATION", "REPLIES TODAY", "TOKENS TODAY", "REPLIES MONTH", "TOKENS MONTH")

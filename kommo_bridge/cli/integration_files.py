@@ -10,7 +10,7 @@ from typing import Any
 import click
 from flask.cli import AppGroup
 
-from kommo_bridge.cli.tables import told
+from kommo_bridge.cli.tables import errors_as_messages
 from kommo_bridge.errors import IntegrationError
 from kommo_bridge.integrations.integration import SECRETS, Integration
 from kommo_bridge.integrations.store import IntegrationStore
@@ -23,7 +23,7 @@ def file_commands(group: AppGroup, store: IntegrationStore) -> None:
     @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
     def import_(file: str) -> None:
         """Add or update integrations from a JSON list, as `export` prints it. All or nothing."""
-        with told():
+        with errors_as_messages():
             count = store.fill(_read_list(file))
         click.echo(f"Imported {count} integration{'' if count == 1 else 's'}.")
 
@@ -31,7 +31,7 @@ def file_commands(group: AppGroup, store: IntegrationStore) -> None:
     @click.option("--with-secrets", is_flag=True, help="Secrets too, in plain text.")
     def export(*, with_secrets: bool) -> None:
         """Print all integrations as JSON. Secrets only when asked for."""
-        with told():
+        with errors_as_messages():
             items = [_exported(item, with_secrets=with_secrets) for item in store.all()]
         click.echo(json.dumps(items, indent=2, ensure_ascii=False))
 
@@ -39,7 +39,7 @@ def file_commands(group: AppGroup, store: IntegrationStore) -> None:
     @click.argument("file", type=click.Path(path_type=Path))
     def backup(file: Path) -> None:
         """Copy the store to a new FILE while it is in use; it needs the same SECRET_KEY."""
-        with told():
+        with errors_as_messages():
             count = store.backup(file)
         click.echo(f"{count} integration{'' if count == 1 else 's'} in {file}.")
 

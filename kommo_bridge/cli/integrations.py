@@ -8,7 +8,7 @@ import click
 from flask.cli import AppGroup
 
 from kommo_bridge.cli.integration_files import file_commands, read_text
-from kommo_bridge.cli.tables import table, told
+from kommo_bridge.cli.tables import errors_as_messages, table
 from kommo_bridge.cli.token import mint_token
 from kommo_bridge.errors import IntegrationError
 from kommo_bridge.integrations.integration import (
@@ -56,7 +56,7 @@ def _reading_commands(group: AppGroup, store: IntegrationStore) -> None:
     @group.command("list")
     def list_() -> None:
         """List all integrations, one a line."""
-        with told():
+        with errors_as_messages():
             rows = [_list_row(item) for item in store.all()]
         if not rows:
             click.echo("No integrations yet. Add one with `flask integrations add --help`.")
@@ -69,7 +69,7 @@ def _reading_commands(group: AppGroup, store: IntegrationStore) -> None:
     @click.argument("name")
     def show(name: str) -> None:
         """Show one integration. Secrets are shown by their last four characters only."""
-        with told():
+        with errors_as_messages():
             integration = store.get(name)
         rows = [(key, _shown(key, value)) for key, value in asdict(integration).items()]
         for line in table(rows):
@@ -84,7 +84,7 @@ def _check_command(group: AppGroup, store: IntegrationStore, settings: Settings)
         # Here, not above: the web process, which loads these commands, has no use for the AI.
         from kommo_bridge.monitoring.doctor import examine  # noqa: PLC0415
 
-        with told():
+        with errors_as_messages():
             integration = store.get(name)
         faults = 0
         for finding in examine(integration, settings, mint_token(integration, 1, 300)):
@@ -127,7 +127,7 @@ def _adding_commands(group: AppGroup, store: IntegrationStore) -> None:
         values = {key: value for key, value in given.items() if value is not None}
         if instructions_file:
             values["instructions"] = read_text(instructions_file)
-        with told():
+        with errors_as_messages():
             integration = from_mapping(values)
             store.add(integration)
         click.echo(f"Added {integration.host}. Next: flask integrations show {_name(integration)}")
@@ -139,7 +139,7 @@ def _changing_commands(group: AppGroup, store: IntegrationStore) -> None:
     @click.argument("changes", nargs=-1, required=True, metavar="KEY=VALUE ...")
     def set_(name: str, changes: tuple[str, ...]) -> None:
         """Change fields of one integration."""
-        with told():
+        with errors_as_messages():
             integration = store.get(name)
             changed = _changed(integration, changes)
             store.rename(integration, changed)
@@ -162,7 +162,7 @@ def _changing_commands(group: AppGroup, store: IntegrationStore) -> None:
     @click.option("--yes", is_flag=True, help="Do not ask.")
     def remove(name: str, *, yes: bool) -> None:
         """Forget one integration and its secrets."""
-        with told():
+        with errors_as_messages():
             integration = store.get_without_secrets(name)
             if not yes:
                 click.confirm(f"Remove {integration.host} and its secrets?", abort=True)
@@ -171,7 +171,7 @@ def _changing_commands(group: AppGroup, store: IntegrationStore) -> None:
 
 
 def _switch(store: IntegrationStore, name: str, *, enabled: bool) -> None:
-    with told():
+    with errors_as_messages():
         integration = store.get(name)
         store.save(replace(integration, enabled=enabled))
     click.echo(f"{'Enabled' if enabled else 'Disabled'} {integration.host}.")

@@ -26,9 +26,6 @@ def errors_as_messages() -> Iterator[None]:
         ) from None
 
 
-told = errors_as_messages  # the former name
-
-
 def table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
     """Columns that line up."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

@@ -26,7 +26,7 @@ from kommo_bridge.integrations.integration import (
 from kommo_bridge.integrations.migrations import TABLE
 from kommo_bridge.integrations.rows import KEPT_ROWS, Rows, timestamp
 from kommo_bridge.integrations.sqlite_file import SqliteFile
-from kommo_bridge.telemetry.logs import log_event, told_error
+from kommo_bridge.telemetry.logs import error_text, log_event
 
 BUSY_TIMEOUT_SECONDS = 5.0
 WEB_BUSY_TIMEOUT_SECONDS = 0.5  # Kommo waits two seconds for an acknowledgement
@@ -243,4 +243,4 @@ class IntegrationStore:
 
 
 def _log(event: str, subdomain: str, error: Exception) -> None:
-    log_event(logger, event, level=logging.ERROR, subdomain=subdomain, error=told_error(error))
+    log_event(logger, event, level=logging.ERROR, subdomain=subdomain, error=error_text(error))

@@ -36,7 +36,7 @@ LOOKUP_SECONDS = 3.0
 MAX_RESPONSE_BYTES = 64 * 1024
 # A lead brings all its fields, which may hold long texts.
 MAX_LEAD_BYTES = 2 * 1024 * 1024
-# A slot that was waited for: an account may have been paused meanwhile.
+# With an older slot we look again: the account may have been paused meanwhile.
 FRESH_SECONDS = 0.05
 
 
@@ -91,7 +91,7 @@ class KommoClient:
             check_return_url(return_url, slot.host, self._extra_hosts)
         except RefusedRequest:
             raise KommoError("the return URL is not the account's own", permanent=True) from None
-        paused = self._pacer.paused_seconds(slot.host) if slot.waited > FRESH_SECONDS else 0.0
+        paused = self._pacer.paused_seconds(slot.host) if slot.age_seconds > FRESH_SECONDS else 0.0
         if paused:
             return CallResult(None, retry_after_seconds=paused, error="the account is paused")
         try:
@@ -219,11 +219,11 @@ class KommoClient:
         """
         left = slot.use() - time.monotonic()
         if left <= 0:
-            slot.spare()
+            slot.ended()
             raise KommoError("its slot has run out", permanent=False)
         try:
             with total_limit(min(seconds or self._total_seconds, left), max_bytes):
-                return self._session.request(
+                response = self._session.request(
                     method,
                     url,
                     headers={"Authorization": f"Bearer {access_token}"},
@@ -233,8 +233,10 @@ class KommoClient:
                 )
         except (requests.RequestException, OSError) as error:
             arrived = not never_left(error)
-            if arrived:
-                slot.doubt()
+            if not arrived:
+                slot.ended()
             raise KommoError(
                 f"no answer from Kommo ({kind_of(error)})", permanent=False, arrived=arrived
             ) from None  # the library's error text may hold the URL's query
+        slot.ended()
+        return response

@@ -27,7 +27,9 @@ MAX_BOOKED_WAIT_SECONDS = 2.0
 LATENESS_SECONDS = 2.0
 # Who was told to come back is waited for so long beyond that time.
 COME_BACK_SECONDS = 5.0
-# Callers told to come back are spread like this, and never farther than this.
+# Callers told to come back: the first of them so soon, for a slot whose call has ended may be
+# booked long before it is free; the others spread like this, and never farther than this.
+SOONEST_SECONDS = 0.3
 SPREAD_SECONDS = 0.12
 FARTHEST_SECONDS = 60.0
 BLOCK_FORGOTTEN_SECONDS = 3600.0
@@ -69,7 +71,7 @@ class Pacer:
             args=[
                 *(slot.name, waiter, SLOTS, _ms(hold), _ms(MAX_BOOKED_WAIT_SECONDS)),
                 *(_ms(COME_BACK_SECONDS), _ms(SPREAD_SECONDS), _ms(FARTHEST_SECONDS)),
-                int(may_probe),
+                *(int(may_probe), _ms(SOONEST_SECONDS)),
             ],
         )
         if not booked:

@@ -4,7 +4,8 @@
 # back: when), its pause, the pause of all, the block, the probe.
 # ARGV: name of the slot, who asks ('' for somebody who does not come back), number of slots, how
 # long a call holds one at most, the longest wait, how long who was told to come back is waited
-# for, how far apart they are told to come, the farthest, whether this call may be a probe.
+# for, how far apart they are told to come, the farthest, whether this call may be a probe, the
+# soonest.
 # Returns whether it is booked, the wait in ms, and whether it is the probe.
 BOOK = """
 local in_use, line, probe = KEYS[1], KEYS[2], KEYS[6]
@@ -30,7 +31,8 @@ local paused = math.max(redis.call('PTTL', KEYS[3]), redis.call('PTTL', KEYS[4])
 start = math.max(start, now + paused)
 
 local probing, possible = false, start - now <= longest
-if possible and redis.call('EXISTS', KEYS[5]) == 1 then
+local blocked = redis.call('EXISTS', KEYS[5]) == 1
+if possible and blocked then
   probing = ARGV[9] == '1' and redis.call('EXISTS', probe) == 0
   possible = probing
 end
@@ -45,7 +47,8 @@ end
 
 -- Not now: everybody in the line is told a time of their own, the earlier the longer they wait.
 local position = place and before or redis.call('ZCARD', line)
-local wait = math.max(paused, 1000) + math.min(position * spread, tonumber(ARGV[8]))
+local soonest = math.max(paused, blocked and longest or tonumber(ARGV[10]))
+local wait = soonest + math.min(position * spread, tonumber(ARGV[8]))
 if waiter ~= '' then
   redis.call('ZADD', line, now + wait, waiter)
   redis.call('PEXPIRE', line, math.max(redis.call('PTTL', line), wait + 2 * grace))

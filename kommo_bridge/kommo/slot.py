@@ -8,7 +8,7 @@ from types import TracebackType
 
 # A little over a second: Redis' clock may be adjusted meanwhile.
 WINDOW_SECONDS = 1.05
-# A call without an answer may still be on its way when we have stopped waiting for it.
+# A call that was broken off may still be on its way when we have stopped waiting for it.
 IN_DOUBT_SECONDS = 5.0
 
 # Told that a slot's call has ended, and how many seconds it must rest; None when it was not used.
@@ -33,7 +33,7 @@ class Slot:
         name: What Redis knows it by.
         hold_seconds: After so long it is free again, whatever became of its holder.
         probe: Whether its call tries if a block of our address has ended.
-        waited: How long it had to be waited for, in seconds.
+        waited: How long it has to be waited for, in seconds.
     """
 
     def __init__(self, host: str, hold_seconds: float, release: Release) -> None:
@@ -44,6 +44,7 @@ class Slot:
         self.waited = 0.0
         self._release = release
         self._asked_at = self._starts_at = time.monotonic()
+        self._booked_at = self._asked_at
         self._entered = self._used = self._in_doubt = False
 
     def booked(self, seconds: float, *, probe: bool) -> "Slot":
@@ -52,6 +53,11 @@ class Slot:
         self._asked_at += seconds
         self._starts_at = time.monotonic() + seconds
         return self
+
+    @property
+    def age_seconds(self) -> float:
+        """How long ago it was booked."""
+        return time.monotonic() - self._booked_at
 
     def __enter__(self) -> "Slot":
         time.sleep(max(0.0, self._starts_at - time.monotonic()))
@@ -80,13 +86,9 @@ class Slot:
         """
         if not self._entered or self._used:
             raise RuntimeError("a slot is entered, and serves one call")
-        self._used = True
+        self._used = self._in_doubt = True
         return self._asked_at + self.hold_seconds - WINDOW_SECONDS
 
-    def spare(self) -> None:
-        """No call was made after all."""
-        self._used = False
-
-    def doubt(self) -> None:
-        """The call had no answer: it may arrive later than we stopped waiting."""
-        self._in_doubt = True
+    def ended(self) -> None:
+        """The call was answered, or surely did not leave: it will not arrive later than now."""
+        self._in_doubt = False

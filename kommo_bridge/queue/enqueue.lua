@@ -1,20 +1,32 @@
 -- Queue one widget request: all that has to happen together, in one atomic round trip.
 -- Returns {'repeat'}, {'limited', seconds} or {'queued'}. Called by enqueue.py, in this order.
 local record_key, job_key, rate_key, limit_key, allowed_key, held_back_key, texts_key, open_key,
-  queue_key, queues_key, limits_key, workers_key, versions_key, share_key = unpack(KEYS)
+  queue_key, queues_key, limits_key, workers_key, versions_key, share_key,
+  entity_rate_key, bytes_key = unpack(KEYS)
 local job_id, request, record_seconds, sweep_seconds, now, integration, text, widget_version,
   data, description, moment,
-  rate_count, rate_seconds, concurrency, texts_seconds, job_seconds = unpack(ARGV)
-local shared_fields = {unpack(ARGV, 17)}
+  rate_count, rate_seconds, entity_count, max_bytes,
+  concurrency, texts_seconds, job_seconds = unpack(ARGV)
+local shared_fields = {unpack(ARGV, 19)}
 
 -- A repeat is known by the record, which outlives the job.
 if redis.call('HSETNX', record_key, 'request', request) == 0 then return {'repeat'} end
 
-local used = redis.call('INCR', rate_key)
-if used == 1 then redis.call('EXPIRE', rate_key, rate_seconds) end
-if used > tonumber(rate_count) then
+-- How long to wait when a counter is above its limit, else false.
+local function over(key, amount, limit, seconds)
+  local used = redis.call('INCRBY', key, amount)
+  if used == amount then redis.call('EXPIRE', key, seconds) end
+  return used > tonumber(limit) and math.max(1, redis.call('TTL', key))
+end
+
+-- The entity's own first: one customer's flood, or requests that somebody makes with a token that
+-- he has seen, use up their own share and not the integration's limit.
+local wait = over(entity_rate_key, 1, entity_count, rate_seconds)
+  or over(rate_key, 1, rate_count, rate_seconds)
+  or over(bytes_key, #request + #text + #data, max_bytes, rate_seconds)
+if wait then
   redis.call('DEL', record_key)
-  return {'limited', math.max(1, redis.call('TTL', rate_key))}
+  return {'limited', wait}
 end
 redis.call('EXPIRE', record_key, record_seconds)
 

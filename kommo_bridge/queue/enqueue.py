@@ -37,7 +37,7 @@ from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.queue.shares import SHARE_KEY
 from kommo_bridge.queue.state import QUEUE_NAME, WIDGET_VERSIONS_KEY
 from kommo_bridge.redis_client import PREFIX
-from kommo_bridge.settings import Settings
+from kommo_bridge.settings import RateLimit, Settings
 
 FUNCTION = "kommo_bridge.jobs.answer_widget_request"
 
@@ -49,6 +49,13 @@ FAILURE_TTL_SECONDS = 7 * 24 * 3600
 CRASH_RETRIES = RetryPolicy(8, interval=[0, 0, 5, 15, 30, 60, 60, 60])
 RETRY_AFTER_OUTAGE_SECONDS = 5
 MAX_VERSION_CHARACTERS = 40
+# Of `RATE_LIMIT`: one customer's part, and how many any customer may send.
+ENTITY_SHARE = 5
+MIN_ENTITY_COUNT = 20
+# What a request may take of Redis on the average, three times what the longest usual message takes:
+# an integration that sends nothing but the longest texts would fill Redis for all the others.
+BYTES_PER_REQUEST = 7 * 1024
+MIN_BYTES = 1024 * 1024
 
 SCRIPT = Path(__file__).with_suffix(".lua")
 
@@ -72,7 +79,8 @@ class JobQueue:
         """Queue one widget request; False when it is a repeat, which is not queued again.
 
         Raises:
-            RateLimited: The integration sent more than `RATE_LIMIT` allows.
+            RateLimited: The integration sent more than `RATE_LIMIT` allows, an entity more
+                than its share of that, or it sent too many bytes.
             QueueUnavailable: Redis is away, slow or full.
         """
         name, job_id = integration_key(request), request.job_id
@@ -99,11 +107,12 @@ class JobQueue:
 
     @staticmethod
     def _keys(request: WidgetRequest, name: str, job_id: str) -> list[str]:
+        rate = f"{PREFIX}rate:{name}"
         limit = f"{RQ_KEY_PREFIX}:rl:{name}"  # RQ's RateLimitRegistry
         return [
             record_key(job_id),
             Job.redis_job_namespace_prefix + job_id,
-            f"{PREFIX}rate:{name}",
+            rate,
             limit,
             f"{limit}:allowed",
             f"{limit}:rate_limited",
@@ -115,6 +124,8 @@ class JobQueue:
             WORKERS_BY_QUEUE_KEY % QUEUE_NAME,
             WIDGET_VERSIONS_KEY,
             SHARE_KEY,
+            f"{rate}:{request.entity_type}:{request.entity_id}",
+            f"{rate}:bytes",
         ]
 
     def _args(self, request: WidgetRequest, name: str, job_id: str) -> list[Any]:
@@ -134,6 +145,16 @@ class JobQueue:
             moment,
             *self._shared,
         ]
+
+
+def entity_count(limit: RateLimit) -> int:
+    """How many widget requests of one entity are taken in the window of `RATE_LIMIT`."""
+    return min(limit.count, max(MIN_ENTITY_COUNT, limit.count // ENTITY_SHARE))
+
+
+def max_bytes(limit: RateLimit) -> int:
+    """How much of one integration's is written to Redis in the window of `RATE_LIMIT`."""
+    return max(MIN_BYTES, limit.count * BYTES_PER_REQUEST)
 
 
 def _shared(settings: Settings, redis: Redis) -> list[Any]:
@@ -159,6 +180,8 @@ def _shared(settings: Settings, redis: Redis) -> list[Any]:
     return [
         settings.rate_limit.count,
         settings.rate_limit.window_seconds,
+        entity_count(settings.rate_limit),
+        max_bytes(settings.rate_limit),
         settings.worker_concurrency,
         texts_kept_seconds(settings.continue_deadline_seconds),
         JOB_TTL_SECONDS,

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -35,7 +36,7 @@ from kommo_bridge.queue.recovery import Recovery
 from kommo_bridge.queue.schedule import Schedule
 from kommo_bridge.queue.shares import LOOK_SECONDS, Shares, most_threads
 from kommo_bridge.queue.ticker import Task, Ticker, in_background
-from kommo_bridge.telemetry.logs import log_event, told_error
+from kommo_bridge.telemetry.logs import error_text, log_event
 
 TICK_SECONDS = 1.0
 HEARTBEAT_SECONDS = 4.0
@@ -129,7 +130,8 @@ class ThreadWorker(BaseWorker):
         """Run until SIGTERM or SIGINT, through outages of Redis. True when jobs were run."""
         setup_loghandlers("WARNING", name="rq.worker")
         self._install_signal_handlers()
-        self._until_redis_answers(self.register_birth)
+        with suppress(RedisError):  # else the ticker does it, at its first heartbeat
+            self.register_birth()
         self._ticker.start()
         log_event(logger, "worker started", worker=self.name, at_once=self.concurrency)
         while not self._stop_requested:
@@ -186,7 +188,7 @@ class ThreadWorker(BaseWorker):
         """One line instead of RQ's, which prints the arguments beside the traceback."""
         error = exc_info[1]
         traced = None if isinstance(error, BridgeError) else error
-        fields = {"job": job.id, "error": told_error(error)}
+        fields = {"job": job.id, "error": error_text(error)}
         logger.error("job failed", exc_info=traced, extra={"fields": fields})
 
     def set_state(self, state: str, pipeline: Any = None) -> None:
@@ -241,15 +243,6 @@ class ThreadWorker(BaseWorker):
             self._before_exit()
             logging.shutdown()
             os._exit(1 if self.wedged else 0)
-
-    def _until_redis_answers(self, action: Callable[[], object]) -> None:
-        while not self._stop_requested:
-            try:
-                action()
-            except RedisError as error:
-                _rest(error)
-            else:
-                return
 
 
 def _rest(error: RedisError) -> None:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from redis.exceptions import RedisError
 
@@ -60,7 +61,7 @@ class Ticker:
     def _tick_until_done(self) -> None:
         while not self._done.wait(TICK_SECONDS):
             for task in self._tasks:
-                _guarded(task.name, lambda task=task: task.run_if_due(time.monotonic()))  # type: ignore[misc]
+                _guarded(task.name, partial(task.run_if_due, time.monotonic()))
         _guarded("end", self._at_end)
 
 

@@ -113,9 +113,6 @@ def error_text(error: BaseException) -> str:
     return f"{kind.__name__}: {error}" if own else kind.__name__
 
 
-told_error = error_text  # the former name
-
-
 def _time(record: logging.LogRecord) -> str:
     moment = datetime.fromtimestamp(record.created, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -137,6 +137,11 @@ def test_the_length_holds_and_only_whole_words_stay(reply: str, limit: int) -> N
     [
         ("First paragraph here.\n\nSecond paragraph.", 34, "First paragraph here. …"),
         ("One sentence is here. Another follows it.", 36, "One sentence is here. …"),
+        (
+            "A sentence that is long enough to stand.\n\nYes. And more.",
+            48,
+            "A sentence that is long enough to stand. …",
+        ),
         ("one two three four five six", 20, "one two three four …"),
         ("see https://a.example/very/long/path/indeed", 30, "see https://a.example/very/l …"),
         ("x" * 50, 20, "x" * 18 + " …"),
@@ -226,7 +231,9 @@ POISON = [
     "![",
     "[a](",
     ">" * 30 + "a\n",
+    "a" + "\n" * 13_000 + "b",
     "|a" * 900 + "\n" + "|-" * 900 + "\n" + "a\n" * 9_000,
+    "|a" * 600 + "\n" + "|-" * 600 + "\n" + "a\n" * 900 + "word " * 2_000,
     "*" * 3_000 + " ",
     "." + "*" * 3_400,
     "\U0001f1e6",

@@ -7,31 +7,26 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from helpers import Ask
+from helpers import Ask, let_pass, wait_for
 from redis import Redis
 
 from kommo_bridge.answers.conversation import GIVEN_UP
+from kommo_bridge.answers.record import record_key
 from kommo_bridge.answers.turns import MAX_QUESTION_CHARACTERS
 from kommo_bridge.conversations.keys import conversation_name, texts_key, turns_key
 from kommo_bridge.conversations.memory import MAX_BYTES
 from kommo_bridge.errors import ContinuedWithFailure, KommoError
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.sentences import HANDOFF_TEXT, NO_TEXT_TEXT, TRANSLATIONS
-from kommo_bridge.jobs import Parts, answer, sweep
+from kommo_bridge.jobs import Parts, answer, rules_of, sweep
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.queue.enqueue import JobQueue
-from kommo_bridge.settings import Settings
 from local.partners.ai import StandInAI, handoff_call, openai_error
 from local.partners.http.faults import Reset, ResetAfter, Status
 from local.partners.kommo.account import Account
 from local.partners.kommo.server import StandInKommo
 
 BURST_SECONDS = 0.3
-
-
-@pytest.fixture
-def queue(redis: Redis, settings: Settings) -> JobQueue:
-    return JobQueue(redis, settings)
 
 
 def change(parts: Parts, acme: Integration, **fields: Any) -> Integration:
@@ -53,12 +48,15 @@ def said_to(ai: StandInAI, number: int = -1) -> list[tuple[str, str]]:
     return [(one["role"], one["content"]) for one in ai.requests[number]["messages"][1:]]
 
 
-def finish(request: WidgetRequest, parts: Parts, seconds: float = 8) -> None:
+def finish(request: WidgetRequest, parts: Parts) -> None:
     """Call `answer` as RQ would, until nothing is left to wait for."""
-    ends_at = time.monotonic() + seconds
-    while (wait := answer(request, parts)) is not None:
-        assert time.monotonic() < ends_at, "still waiting"
-        time.sleep(min(wait, 0.1))
+    wait_for(lambda: answer(request, parts) is None)
+
+
+def take(parts: Parts, request: WidgetRequest, integration: Integration) -> bool:
+    """Take a request's conversation, as a worker does that dies at once."""
+    rules = rules_of(integration, parts.settings, request)
+    return parts.steps.states.of(request, integration, rules).look().mine
 
 
 def paused(parts: Parts, request: WidgetRequest) -> bool:
@@ -151,13 +149,15 @@ class TestMemory:
         assert said_to(ai) == [("user", "Found")]
 
     def test_a_call_whose_answer_got_lost_is_remembered_once(
-        self, parts: Parts, ask: Ask, kommo: StandInKommo
+        self, parts: Parts, ask: Ask, kommo: StandInKommo, redis: Redis
     ) -> None:
         kommo.faults.order(ResetAfter())
         request = ask("Hello")
 
-        assert answer(request, parts) is not None
-        answer(request, parts)
+        wait = answer(request, parts)
+        assert wait is not None
+        let_pass(redis, wait)
+        assert answer(request, parts) is None
 
         turns = parts.steps.memory.exchanges(conversation_name(request))
         assert [turn.customer for turn in turns] == ["Hello"]
@@ -174,7 +174,7 @@ class TestMemory:
         [name] = {conversation_name(ask())}
         kept = redis.lrange(turns_key(name), 0, -1)
         assert 0 < sum(len(turn) for turn in kept) <= MAX_BYTES
-        assert conversations.turns(name)[-1].customer.startswith("59 ")
+        assert conversations.exchanges(name)[-1].customer.startswith("59 ")
         assert len(conversations.history(ask(), acme)) == 1  # 12,000 characters in all
 
     def test_a_history_of_none_remembers_nothing(
@@ -227,38 +227,68 @@ class TestOneTurnAtATime:
         assert asked == ["number 0", "number 1", "number 2", "number 3"]
 
     def test_a_turn_whose_worker_died_is_taken_by_the_same_request_again(
-        self, parts: Parts, ask: Ask, queue: JobQueue, kommo: StandInKommo
+        self, parts: Parts, ask: Ask, queue: JobQueue, kommo: StandInKommo, acme: Integration
     ) -> None:
         request = ask()
         queue.enqueue(request)
-        assert parts.outcomes.turns.take(request, 60)
+        assert take(parts, request, acme)
 
         assert answer(request, parts) is None
 
         assert data_of(kommo, request)["status"] == "success"
 
+    def test_another_request_of_the_conversation_waits_for_whoever_works_on_it(
+        self, parts: Parts, ask: Ask, ai: StandInAI, queue: JobQueue, acme: Integration
+    ) -> None:
+        first, second = ask("first"), ask("second")
+        for request in (first, second):
+            queue.enqueue(request)
+        assert take(parts, first, acme)
+
+        assert answer(second, parts) is not None
+        assert ai.count == 0
+
     def test_another_conversation_does_not_wait(
-        self, parts: Parts, ask: Ask, queue: JobQueue
+        self, parts: Parts, ask: Ask, queue: JobQueue, acme: Integration
     ) -> None:
         first, other = ask(), ask(entity_id=8)
         for request in (first, other):
             queue.enqueue(request)
-        parts.outcomes.turns.take(first, 60)
+        assert take(parts, first, acme)
 
         assert answer(other, parts) is None
 
-    def test_an_answer_whose_job_vanished_holds_nobody_up_for_ever(
-        self, parts: Parts, ask: Ask, queue: JobQueue, kommo: StandInKommo
+    def test_an_answer_whose_job_vanished_holds_nobody_up(
+        self, parts: Parts, ask: Ask, queue: JobQueue, kommo: StandInKommo, redis: Redis
     ) -> None:
-        old = ask("first", accepted_at=time.time() - 124)
-        new = ask("second")
-        for request in (old, new):
-            queue.enqueue(request)
-        assert answer(new, parts) is not None
+        old, new = ask("first"), ask("second")
+        queue.enqueue(old)
+        let_pass(redis, 124)
+        queue.enqueue(new)
 
-        sweep(parts)
+        assert answer(new, parts) is None
 
         assert data_of(kommo, old)["status"] == "fail"
+        assert data_of(kommo, new)["status"] == "success"
+
+    def test_the_sweep_brings_it_to_an_end_and_leaves_the_next_to_its_job(
+        self,
+        parts: Parts,
+        ask: Ask,
+        ai: StandInAI,
+        queue: JobQueue,
+        kommo: StandInKommo,
+        redis: Redis,
+    ) -> None:
+        old, new = ask("first"), ask("second")
+        queue.enqueue(old)
+        let_pass(redis, 124)
+        queue.enqueue(new)
+
+        assert sweep(parts) == 1
+
+        assert data_of(kommo, old)["status"] == "fail"
+        assert ai.count == 0
         finish(new, parts)
         assert data_of(kommo, new)["status"] == "success"
 
@@ -302,17 +332,97 @@ class TestBursts:
             ("user", "Thanks"),
         ]
 
-    def test_a_single_message_waits_for_more_without_holding_a_thread(
-        self, parts: Parts, ask: Ask, ai: StandInAI, queue: JobQueue
+    def test_the_ai_is_asked_at_once_and_a_long_hold_of_its_reply_holds_no_thread(
+        self,
+        parts: Parts,
+        ask: Ask,
+        ai: StandInAI,
+        queue: JobQueue,
+        kommo: StandInKommo,
+        acme: Integration,
+        redis: Redis,
     ) -> None:
+        change(parts, acme, burst_seconds=8)
         request = ask()
         queue.enqueue(request)
 
         wait = answer(request, parts)
 
         assert wait is not None
-        assert 0 < wait <= BURST_SECONDS
-        assert ai.count == 0
+        assert 2.5 < wait <= 8
+        assert ai.count == 1
+        assert not kommo.continuations
+        let_pass(redis, wait)
+        assert answer(request, parts) is None
+        assert data_of(kommo, request)["status"] == "success"
+        assert ai.count == 1
+
+    def test_a_short_hold_is_waited_for_in_the_same_run(
+        self, parts: Parts, ask: Ask, queue: JobQueue, kommo: StandInKommo
+    ) -> None:
+        request = ask()
+        queued_at = time.monotonic()
+        queue.enqueue(request)
+
+        assert answer(request, parts) is None
+
+        [continued] = kommo.continuations
+        assert continued.at - queued_at >= BURST_SECONDS
+
+    def test_a_newer_text_takes_the_reply_back_and_the_ai_reads_both(
+        self,
+        parts: Parts,
+        ask: Ask,
+        ai: StandInAI,
+        queue: JobQueue,
+        kommo: StandInKommo,
+        acme: Integration,
+        redis: Redis,
+    ) -> None:
+        change(parts, acme, burst_seconds=8)
+        first, second = ask("A bouquet"), ask("of 21 roses")
+        queue.enqueue(first)
+        assert answer(first, parts) is not None
+        queue.enqueue(second)
+
+        wait = answer(second, parts)
+        assert wait is not None
+        let_pass(redis, 8)
+        finish(second, parts)
+        finish(first, parts)
+
+        assert data_of(kommo, second)["status"] == "success"
+        assert data_of(kommo, first)["status"] == "skip"
+        assert said_to(ai) == [("user", "A bouquet\nof 21 roses")]
+        assert ai.count == 2
+
+    def test_it_is_taken_back_twice_and_what_comes_later_is_the_next_turn(
+        self,
+        parts: Parts,
+        ask: Ask,
+        ai: StandInAI,
+        queue: JobQueue,
+        kommo: StandInKommo,
+    ) -> None:
+        """A customer who writes whenever the AI thinks gets an answer all the same."""
+        requests = [ask(f"text {number}") for number in range(5)]
+        unsent = iter(requests[1:])
+
+        def reply(messages: list[dict[str, Any]]) -> str:
+            if request := next(unsent, None):
+                queue.enqueue(request)
+                time.sleep(BURST_SECONDS)
+            return "Yes."
+
+        ai.reply = reply
+        queue.enqueue(requests[0])
+        for request in requests:
+            finish(request, parts)
+
+        asked = [said_to(ai, number)[-1][1].count("text") for number in range(ai.count)]
+        assert asked == [1, 2, 3, 1, 2]
+        statuses = [data_of(kommo, one)["status"] for one in requests]
+        assert statuses == ["skip", "skip", "success", "skip", "success"]
 
     def test_a_message_while_the_ai_thinks_is_answered_with_the_former(
         self, parts: Parts, ask: Ask, ai: StandInAI, queue: JobQueue, kommo: StandInKommo
@@ -337,7 +447,7 @@ class TestBursts:
     def test_an_answer_that_may_have_arrived_is_not_taken_back(
         self, parts: Parts, ask: Ask, queue: JobQueue, kommo: StandInKommo
     ) -> None:
-        first, second = ask("first"), ask("second", accepted_at=time.time() - 1)
+        first, second = ask("first"), ask("second")
         queue.enqueue(first)
         time.sleep(BURST_SECONDS)
         kommo.faults.order(ResetAfter())
@@ -350,18 +460,26 @@ class TestBursts:
         assert data_of(kommo, first)["status"] == "success"
         assert data_of(kommo, second)["status"] == "success"
 
-    def test_a_text_that_waited_for_half_the_deadline_is_answered_alone(
-        self, parts: Parts, ask: Ask, ai: StandInAI, queue: JobQueue, kommo: StandInKommo
+    def test_a_text_that_waited_for_a_third_of_the_deadline_is_answered_alone(
+        self,
+        parts: Parts,
+        ask: Ask,
+        ai: StandInAI,
+        queue: JobQueue,
+        kommo: StandInKommo,
+        redis: Redis,
     ) -> None:
-        first, second = ask("first", accepted_at=time.time() - 61), ask("second")
-        for request in (first, second):
-            queue.enqueue(request)
+        first, second = ask("first"), ask("second")
+        queue.enqueue(first)
+        let_pass(redis, 41)
+        queue.enqueue(second)
 
         finish(first, parts)
         finish(second, parts)
 
         assert [data_of(kommo, one)["status"] for one in (first, second)] == ["success", "success"]
         assert said_to(ai, 0) == [("user", "first")]
+        assert said_to(ai, 1)[-1] == ("user", "second")
 
     def test_a_hand_made_bot_is_never_let_go(
         self, parts: Parts, ask: Ask, queue: JobQueue, kommo: StandInKommo
@@ -389,24 +507,39 @@ class TestBursts:
 
         assert [data_of(kommo, one)["status"] for one in (first, second)] == ["skip", "fail"]
 
-    def test_a_text_whose_salesbot_is_gone_is_answered_with_the_next(
+    def test_a_reply_whose_salesbot_is_gone_goes_to_the_next_older_one(
         self, parts: Parts, ask: Ask, ai: StandInAI, queue: JobQueue, kommo: StandInKommo
     ) -> None:
-        gone = ask("Do you deliver?")
+        requests = [ask("Hello"), ask("do you deliver"), ask("on Sundays?")]
+        for request in requests:
+            queue.enqueue(request)
+        gone = requests[-1]
+        kommo.faults.order(Status(404), when=lambda call: call.path in gone.return_url, times=None)
+
+        with pytest.raises(KommoError):
+            finish(gone, parts)
+        for request in requests[:-1]:
+            finish(request, parts)
+
+        assert [data_of(kommo, one)["status"] for one in requests[:-1]] == ["skip", "success"]
+        assert ai.count == 1
+
+    def test_a_text_that_no_salesbot_waited_for_is_no_part_of_later_questions(
+        self, parts: Parts, ask: Ask, ai: StandInAI, queue: JobQueue, kommo: StandInKommo
+    ) -> None:
+        """Who saw one bot token must not put words into a customer's mouth."""
+        gone = ask("Give me everything for nothing")
         queue.enqueue(gone)
-        time.sleep(BURST_SECONDS)
         kommo.faults.order(Status(404))
         with pytest.raises(KommoError):
-            answer(gone, parts)
-        record = parts.answers.find(gone.job_id)
-        assert record
-        assert record.state == GIVEN_UP
+            finish(gone, parts)
+        assert parts.redis.hget(record_key(gone.job_id), "state") == GIVEN_UP.encode()
         request = ask("Hello?")
         queue.enqueue(request)
 
         finish(request, parts)
 
-        assert said_to(ai) == [("user", "Do you deliver?\nHello?")]
+        assert said_to(ai) == [("user", "Hello?")]
 
     def test_a_picture_among_texts_is_told_to_the_ai(
         self, parts: Parts, ask: Ask, ai: StandInAI, queue: JobQueue
@@ -523,7 +656,7 @@ class TestHandOver:
     def test_a_server_that_refuses_tools_is_asked_without_from_then_on(
         self, parts: Parts, ask: Ask, ai: StandInAI, kommo: StandInKommo
     ) -> None:
-        ai.faults.order(Status(400))
+        ai.faults.order(openai_error(400, "unsupported", "stand-in does not support tools"))
         requests = [ask("one"), ask("two")]
 
         for request in requests:
@@ -557,7 +690,7 @@ class TestHandOver:
         answer(request, parts)
 
         [continued] = kommo.continuations
-        assert continued.body["data"]["status"] == "handoff"
+        assert continued.body["data"] == {"status": "handoff", "reply": "-", "message": "-"}
         assert "execute_handlers" not in continued.body
 
     def test_what_was_written_during_a_pause_is_not_answered_after_it(
@@ -577,32 +710,43 @@ class TestHandOver:
 
 
 class TestQuestion:
-    def test_a_flood_of_long_texts_is_asked_with_the_newest_that_fit(
-        self, parts: Parts, ask: Ask, ai: StandInAI, queue: JobQueue, acme: Integration
+    def test_a_flood_of_long_texts_is_asked_in_several_turns_and_nothing_is_dropped(
+        self,
+        parts: Parts,
+        ask: Ask,
+        ai: StandInAI,
+        queue: JobQueue,
+        kommo: StandInKommo,
+        acme: Integration,
     ) -> None:
         change(parts, acme, burst_seconds=BURST_SECONDS)
         requests = [ask(f"{number} " + "x" * 3_900) for number in range(12)]
         for request in requests:
             queue.enqueue(request)
 
-        finish(requests[-1], parts)
+        for request in requests:
+            finish(request, parts)
 
-        ((_, asked),) = said_to(ai)
-        assert len(asked) <= MAX_QUESTION_CHARACTERS + 12
-        assert asked.rpartition("\n")[2].startswith("11 ")
-        assert "\n0 x" not in "\n" + asked
+        asked = [said_to(ai, number)[-1][1].split("\n") for number in range(ai.count)]
+        assert [text.split()[0] for texts in asked for text in texts] == [str(n) for n in range(12)]
+        assert all(sum(map(len, texts)) <= MAX_QUESTION_CHARACTERS for texts in asked)
+        assert len(asked) == 3
+        statuses = [data_of(kommo, one)["status"] for one in requests]
+        assert statuses == ["skip", "skip", "skip", "success"] * 3
 
-    def test_a_text_that_was_given_up_goes_after_an_hour_though_another_chat_goes_on(
-        self, parts: Parts, ask: Ask, queue: JobQueue, redis: Redis
+    def test_a_text_that_was_given_up_goes_at_once_though_another_chat_goes_on(
+        self, parts: Parts, ask: Ask, queue: JobQueue, kommo: StandInKommo, redis: Redis
     ) -> None:
-        old = ask("long ago", chat_id="a", accepted_at=time.time() - 3700)
-        new = ask("just now", chat_id="b")
-        for request in (old, new):
-            queue.enqueue(request)
+        old, new = ask("long ago", chat_id="a"), ask("just now", chat_id="b")
+        queue.enqueue(old)
+        let_pass(redis, 3700)
+        queue.enqueue(new)
+        kommo.faults.order(Status(500), times=None)
 
-        finish(new, parts)
+        sweep(parts)
 
-        assert old.job_id.encode() not in redis.hkeys(texts_key(conversation_name(old)))
+        assert redis.hget(record_key(old.job_id), "state") == GIVEN_UP.encode()
+        assert redis.hkeys(texts_key(conversation_name(old))) == [new.job_id.encode()]
 
     def test_a_reply_is_not_lost_for_its_counting(
         self, parts: Parts, ask: Ask, kommo: StandInKommo, acme: Integration, redis: Redis

@@ -14,7 +14,7 @@ from kommo_bridge.kommo.client import KommoClient
 from kommo_bridge.kommo.continuation import Continuation, continuation
 from kommo_bridge.kommo.pacing import SLOTS, Pacer
 from kommo_bridge.kommo.results import CallResult
-from kommo_bridge.kommo.slot import Slot
+from kommo_bridge.kommo.slot import NotNow, Slot
 from kommo_bridge.telemetry.logs import set_up_logging
 from local.partners.http.faults import (
     Drip,
@@ -335,7 +335,7 @@ def test_an_account_says_who_it_is(
 def test_a_small_answer_that_unpacks_to_a_huge_one_stays_packed(
     client: KommoClient, kommo: StandInKommo, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kommo.faults.order(Packed(60_000_000, status=500))
+    kommo.faults.order(Packed(6_000_000, status=500))
     monkeypatch.setattr(zlib, "decompressobj", _never)
 
     assert refused(client, kommo, account).status == 500
@@ -405,3 +405,16 @@ def test_bad_headers_are_a_refusal_and_neither_crash_nor_log_the_url(
     root.handlers[:], root.level = before
     assert "continue/" not in stream.getvalue()
     assert "cookie" not in stream.getvalue().lower()
+
+
+def test_after_a_call_that_was_broken_off_its_slot_rests_until_it_cannot_arrive_any_more(
+    redis: Redis, kommo: StandInKommo, account: Account
+) -> None:
+    """That we have stopped waiting does not mean that Kommo has it already."""
+    client = KommoClient(Pacer(redis), frozenset({kommo.host}), total_seconds=0.2)
+    kommo.faults.order(Hang(), times=SLOTS)
+    for _ in range(SLOTS):
+        assert refused(client, kommo, account).may_have_arrived
+
+    assert isinstance(client.book(HOST), NotNow)
+    client.close()

@@ -22,7 +22,7 @@ from kommo_bridge.answers.record import OPEN_KEY, record_key
 from kommo_bridge.conversations.keys import integration_key
 from kommo_bridge.errors import QueueUnavailable, RateLimited
 from kommo_bridge.kommo.widget_request import WidgetRequest
-from kommo_bridge.queue.enqueue import SCRIPT, JobQueue
+from kommo_bridge.queue.enqueue import SCRIPT, JobQueue, entity_count, max_bytes
 from kommo_bridge.queue.state import QUEUE_NAME, work_queue
 from kommo_bridge.redis_client import connect
 from kommo_bridge.settings import RateLimit, Settings
@@ -143,6 +143,13 @@ class TestOnce:
         assert queue.enqueue(request(2))
 
 
+def accepted(queue: JobQueue, one: WidgetRequest) -> bool:
+    try:
+        return queue.enqueue(one)
+    except RateLimited:
+        return False
+
+
 class TestRateLimit:
     def test_one_integration_over_its_limit_does_not_touch_another(
         self, redis: Redis, settings: Settings
@@ -165,6 +172,40 @@ class TestRateLimit:
         time.sleep(1.1)
 
         assert queue.enqueue(request(2))
+
+    def test_one_customers_flood_leaves_the_integrations_limit_to_the_others(
+        self, redis: Redis, settings: Settings
+    ) -> None:
+        queue = JobQueue(redis, replace(settings, rate_limit=RateLimit(100, 60)))
+        flood = [replace(request(number), entity_id=7) for number in range(200)]
+        taken = sum(accepted(queue, one) for one in flood)
+
+        others = [accepted(queue, request(number)) for number in range(1000, 1100)]
+
+        assert taken == entity_count(RateLimit(100, 60)) == 20
+        assert sum(others) == 100 - taken
+
+    @pytest.mark.parametrize(("count", "expected"), [(1, 1), (20, 20), (50, 20), (600, 120)])
+    def test_any_customer_may_send_a_few(self, count: int, expected: int) -> None:
+        assert entity_count(RateLimit(count, 60)) == expected
+
+    def test_bytes_are_bounded_beside_the_count(self, redis: Redis, settings: Settings) -> None:
+        queue = JobQueue(redis, replace(settings, rate_limit=RateLimit(100, 60)))
+        before = redis.info("memory")["used_memory"]
+        large = [request(number, message="\N{GRINNING FACE}" * 15_000) for number in range(100)]
+
+        taken = sum(accepted(queue, one) for one in large)
+
+        assert 0 < taken < 20
+        assert redis.info("memory")["used_memory"] - before < 4 * max_bytes(RateLimit(100, 60))
+        assert accepted(queue, request(1000, "other"))
+
+    def test_a_text_is_written_as_it_is(self, redis: Redis, queue: JobQueue) -> None:
+        """Escaped, each letter that is not English would take two or three times as much."""
+        queue.enqueue(request(1, message="\N{GRINNING FACE}" * 1000))
+
+        assert redis.hstrlen(Job.key_for(request(1).job_id), "data") < 6000
+        assert fetch(redis, 1).args[0]["message"] == "\N{GRINNING FACE}" * 1000
 
     def test_a_refused_request_leaves_nothing_and_may_come_again(
         self, redis: Redis, settings: Settings
@@ -269,7 +310,7 @@ def run_plain_worker(settings: Settings) -> None:
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **values},
         check=True,
         capture_output=True,
-        timeout=30,
+        timeout=90,
     )
 
 

@@ -16,7 +16,7 @@ from redis import Redis
 from rq import Queue
 from rq.executions import Execution
 from rq.job import Job
-from rq.rate_limit import RateLimit
+from rq.rate_limit import RateLimit, RateLimitRegistry
 from rq.registry import StartedJobRegistry
 from rq.scheduler import RQScheduler
 from rq.timeouts import BaseDeathPenalty, JobTimeoutException
@@ -29,6 +29,7 @@ from kommo_bridge.queue.thread_worker import ThreadWorker
 from local.redis_server import RedisServer
 
 HERE = Path(__file__).parent
+RATE_LIMIT_ARGUMENTS = ["self", "concurrency", "enqueued_at", "pipeline"]
 JOBS = """
 import os, sys, threading, time
 from redis import Redis
@@ -350,7 +351,12 @@ def test_the_timeout_reaches_a_thread_and_only_that_one() -> None:
         (BaseDeathPenalty, "setup_death_penalty", ["self"]),
         (BaseDeathPenalty, "cancel_death_penalty", ["self"]),
         (Job, "to_dict", ["self", "include_meta", "include_result"]),
+        (Job, "restore", ["self", "raw_data"]),
+        (Job, "fetch", ["id", "connection", "serializer"]),
         (Queue, "push_job_id", ["self", "job_id", "pipeline", "at_front"]),
+        (Queue, "_enqueue_job", ["self", "job", "pipeline", "at_front", "unique"]),
+        (Queue, "_enqueue_rate_limited_job", ["self", "job", "pipeline", "at_front"]),
+        (RateLimitRegistry, "acquire_and_enqueue", RATE_LIMIT_ARGUMENTS),
     ],
 )
 def test_the_internals_of_rq_that_we_build_on_are_as_they_were(
