@@ -86,6 +86,8 @@ class Office:
                 job.ended = True
             except RedisError:
                 self._left_to_its_lease(job)
+            except Broken:
+                raise
             except Exception as error:
                 raise Broken("unforeseen", f"{type(error).__name__}: {error}") from error
             else:
@@ -170,6 +172,8 @@ class Office:
                     self.store.set_due(job_id, began + wait)
             except (BridgeError, RedisError):
                 pass
+            except Broken:
+                raise
             except Exception as error:
                 raise Broken("unforeseen", f"{type(error).__name__}: {error}") from error
             worker.sweeps.discard(actor)
