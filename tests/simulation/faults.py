@@ -119,8 +119,8 @@ FAULTS = (
     Fault(
         "a Salesbot is given up at its deadline without a last call",
         ("T1",),
-        (Change("turns", "    if now < end:\n        return False\n",
-                "    return now >= end\n"),),
+        (Change("turns", "    return now >= _over_at(message, rules)",
+                "    return now >= last_window(message, rules)[1]"),),
     ),
     Fault(
         "a reply that Kommo refused at one Salesbot is thrown away",

@@ -116,6 +116,9 @@ class Invariants:
             if not bot.taken and not unknown:
                 raise Broken("T1", f"{name} counts as continued, and was not")
             return
+        calls = self._calls(job_id)
+        if bot.taken and calls[-1].response == 404:
+            raise Broken("T1", f"{name} counts as given up, and was continued")
         if not bot.taken and not self._may_be_given_up(job_id, record, bot):
             raise Broken("T1", f"{name} was given up ({record.error})")
 

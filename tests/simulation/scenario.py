@@ -1,6 +1,6 @@
 """What will happen in one world: plain data made from a seed, so that it can be shrunk."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
@@ -110,11 +110,14 @@ class Maker:
     def make(self) -> Scenario:
         """The scenario."""
         draw = self.random
-        reply_deadline = draw.choice((8.0, 24.0, 24.0, 120.0))
+        self.trouble = {one for one in TROUBLES if draw.random() < 0.25}  # noqa: PLR2004
+        if "front" in self.trouble:
+            self.trouble -= {"stops", "stuck", "calls", "kommo", "kills", "block"}
+        deadlines = (120.0,) if "front" in self.trouble else (8.0, 24.0, 24.0, 120.0)
+        reply_deadline = draw.choice(deadlines)
         continue_deadline = draw.choice((60.0, 120.0, 900.0)) + reply_deadline
         accounts = draw.choice((1, 1, 1, 2, 3))
         self.span = draw.choice((3.0, 10.0, 30.0, 100.0))
-        self.trouble = {one for one in TROUBLES if draw.random() < 0.25}  # noqa: PLR2004
         self.deadline = reply_deadline
         customers = tuple(self._customer(n, accounts) for n in range(draw.choice((1, 1, 2, 3))))
         return Scenario(
@@ -142,6 +145,10 @@ class Maker:
         messages = []
         for place in range(count):
             messages.append(self._message(f"{name[0].lower()}{place}", at, place))
+            if "front" in self.trouble and not place:
+                front = draw.choice((500, LOST, 409, TOOK_500))
+                messages[0] = replace(messages[0], always=front)
+                at += draw.uniform(42, 80)
             at += draw.choice((0.01, 0.3, 1.0, 3.0, self.span / count)) * draw.uniform(0.5, 1.5)
         return Customer(name, draw.randrange(accounts), draw.choice((1, 1, 2)), own, tuple(messages))
 
@@ -239,7 +246,7 @@ class Maker:
 NAMES = ("Ana", "Boris", "Carla", "Deniz")
 TROUBLES = (
     "voice", "long", "phrase", "stops", "stuck", "calls", "slow", "ai", "kommo", "redis",
-    "operators", "integrations", "kills", "upgrade", "block",
+    "operators", "integrations", "kills", "upgrade", "block", "front",
 )  # fmt: skip
 KOMMO_TROUBLES: tuple[Any, ...] = (NO_CONNECTION, 500, 429, 403, LOST, TOOK_500, 401, 402)
 ASK_KINDS = ("transient", "transient", "hang", "permanent", "handoff", "blank", "huge")
