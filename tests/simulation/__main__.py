@@ -5,8 +5,8 @@ import os
 import sys
 from collections import Counter
 
-from .bridge import play
 from .heart import load
+from .play import play
 from .scenario import make
 from .search import explain, search
 from .story import story

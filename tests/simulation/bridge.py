@@ -1,65 +1,25 @@
 """One world put together: the real steps between customers, partners and workers."""
 
-import logging
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 from kommo_bridge.conversations.keys import conversation_name
 from kommo_bridge.errors import IntegrationError
-from kommo_bridge.integrations.integration import Integration
-from kommo_bridge.kommo.widget_request import WidgetRequest
 
+from .ai import AI
 from .heart import Heart
 from .invariants import Invariants
-from .partners import AI, Bot, Client, Kommo
+from .kommo import Bot, Kommo
+from .pace import Client
+from .parts import Memory, Request, Silent, Usage, integration
 from .scenario import Customer, Deed, Message, Scenario
 from .state import Store
 from .workers import Job, Office
-from .world import START, Broken, World
+from .world import START, World
 
 AFTER_THE_LAST = 300.0
-
-
-class Silent:
-    """Metrics and incidents: nobody looks at them here."""
-
-    def __getattr__(self, name: str) -> Any:
-        return self._nothing
-
-    @staticmethod
-    def _nothing(*_args: Any, **_options: Any) -> None:
-        return None
-
-
-class Memory:
-    """As `Conversations`: one more round trip."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-
-    def history(self, *_args: Any) -> list[Any]:
-        self.world.redis(lambda: None)
-        return []
-
-    def remember(self, *_args: Any) -> None:
-        self.world.redis(lambda: None)
-
-
-class Usage:
-    """As `Usage`: counts replies for the cap."""
-
-    def __init__(self, world: World, store: Store) -> None:
-        self.world = world
-        self.store = store
-
-    def count(self, request: Any, *_args: Any) -> None:
-        entity = self.store.entity(conversation_name(request))
-        self.world.redis(lambda: setattr(entity, "replies", entity.replies + 1))
-
-    def warn(self, *_args: Any) -> None:
-        return None
 
 
 class Bridge:
@@ -75,7 +35,7 @@ class Bridge:
         self.kommo = Kommo(world, scenario.kommo, scenario.end_of_trouble)
         self.client = Client(world, self.kommo)
         self.ai = AI(world, scenario.ai, timeout=30.0)
-        self.integrations = {n: _integration(n, scenario) for n in range(scenario.accounts)}
+        self.integrations = {n: integration(n, scenario) for n in range(scenario.accounts)}
         self.removed: set[int] = set()
         self.names: dict[str, str] = {}
         self.bots: dict[str, Bot] = {}
@@ -111,11 +71,11 @@ class Bridge:
         for customer in self.scenario.customers:
             for message in customer.messages:
                 last = max(last, message.at)
-                world.at(START + message.at, lambda c=customer, m=message: self._write(c, m))
+                world.at(START + message.at, partial(self._write, customer, message))
         for window in self.scenario.redis:
-            world.at(START + window.start, lambda w=window: self._redis_goes(w.seconds))
+            world.at(START + window.start, partial(self._redis_goes, window.seconds))
         for deed in self.scenario.deeds:
-            world.at(START + deed.at, lambda d=deed: self._do(d))
+            world.at(START + deed.at, partial(self._do, deed))
         end = START + last + self.scenario.continue_deadline + AFTER_THE_LAST
         try:
             world.run(end, self._is_done)
@@ -166,7 +126,7 @@ class Bridge:
     def _close(self, job_id: str) -> None:
         record = self.store.records[job_id]
         record.ended, record.error = "given_up", "removed"
-        record.message = _changed(record.message, state="given_up")
+        record.message = replace(record.message, state="given_up")
         self.store.due.pop(job_id, None)
 
     def _find(self, *_args: Any) -> Any:
@@ -198,7 +158,7 @@ class Bridge:
 
     def _request(self, customer: Customer, message: Message) -> Any:
         integration = self.integrations[customer.account]
-        return _Request(
+        return Request(
             integration_id=integration.integration_id,
             account_id=customer.account + 1,
             subdomain=integration.subdomain,
@@ -217,7 +177,7 @@ class Bridge:
         asked = self.ai.asked_before(message.name)
         outcome = heart.conversation.Outcome("success", f"{asked.reply} well")
         unknown = 1.0 if message.left == "unknown" else None
-        record.message = _changed(record.message, outcome=outcome, unknown_since=unknown)
+        record.message = replace(record.message, outcome=outcome, unknown_since=unknown)
 
     def _redis_goes(self, seconds: float) -> None:
         self.world.tell("Redis is away for {:.1f} s", seconds)
@@ -240,54 +200,10 @@ class Bridge:
                 self.store.entity(name).paused_until = 0.0
                 self.invariants.resumed(name)
             case "disable":
-                self.integrations[deed.account] = _changed(integration, enabled=False)
+                self.integrations[deed.account] = replace(integration, enabled=False)
             case "remove":
                 self.removed.add(deed.account)
             case "revoke":
                 self.kommo.tokens[deed.account] = "new"
             case "token":
-                self.integrations[deed.account] = _changed(integration, access_token="new")
-
-
-class _Request(WidgetRequest):
-    """The same, with what hangs on it made once."""
-
-    job_id: str = cached_property(lambda self: "wr-" + self.return_url.rpartition("/")[2])  # type: ignore
-    has_text: bool = cached_property(lambda self: bool(self.message))  # type: ignore
-
-
-def _integration(number: int, scenario: Scenario) -> Integration:
-    return Integration(
-        integration_id=f"i{number}",
-        subdomain=f"account{number}",
-        access_token="old",
-        burst_seconds=scenario.burst,
-        handoff_phrases="human please",
-    )
-
-
-def _changed(one: Any, **values: Any) -> Any:
-    return replace(one, **values)
-
-
-@dataclass(frozen=True)
-class Result:
-    """What came of one scenario."""
-
-    scenario: Scenario
-    rule: str = ""
-    story: str = ""
-    told: tuple[str, ...] = ()
-
-
-def play(scenario: Scenario, heart: Heart, *, telling: bool = False) -> Result:
-    """Run one scenario."""
-    logging.disable(logging.CRITICAL)
-    bridge = Bridge(scenario, heart, telling=telling)
-    try:
-        bridge.run()
-    except Broken as broken:
-        return Result(scenario, broken.rule, broken.story, tuple(bridge.world.told or ()))
-    finally:
-        logging.disable(logging.NOTSET)
-    return Result(scenario, told=tuple(bridge.world.told or ()))
+                self.integrations[deed.account] = replace(integration, access_token="new")

@@ -16,7 +16,17 @@ from types import CodeType, ModuleType
 from typing import Any
 
 PACKAGE = "kommo_bridge.answers"
-MODULES = ("conversation", "retries", "plan", "verdict", "changes", "steps", "sender", "asker", "turns")
+MODULES = (
+    "conversation",
+    "retries",
+    "plan",
+    "verdict",
+    "changes",
+    "steps",
+    "sender",
+    "asker",
+    "turns",
+)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from typing import Any
 
 from kommo_bridge.kommo.blocks import MEMORY_SECONDS
 
-from .partners import Asked, Call
+from .ai import Asked
+from .kommo import Call
 from .world import START, Broken
 
 GRACE_T4, GRACE_T5 = 1.0, 3.0
@@ -149,7 +150,7 @@ class Invariants:
         )
 
     def _heard(self, job_id: str, record: Any) -> None:
-        """T2; a voice message is heard, too, when the customer was asked to write shortly before."""
+        """T2; a voice message is heard when its customer was asked to write shortly before."""
         name, bot, at = self.bridge.names[job_id], self.bridge.bots[job_id], record.message.at
         if name in self.told_of or not bot.taken:
             return
@@ -226,4 +227,6 @@ class Invariants:
         for worker in self.bridge.office.workers:
             if any(died < end and back + LEASE_TIME > start for died, back in worker.died):
                 return True
-        return any(begin < end and until > start for begin, until in self.bridge.pace(account).pauses)
+        return any(
+            begin < end and until > start for begin, until in self.bridge.pace(account).pauses
+        )

@@ -110,7 +110,7 @@ class Maker:
     def make(self) -> Scenario:
         """The scenario."""
         draw = self.random
-        self.trouble = {one for one in TROUBLES if draw.random() < 0.25}  # noqa: PLR2004
+        self.trouble = {one for one in TROUBLES if draw.random() < 0.25}
         if "front" in self.trouble:
             self.trouble -= {"stops", "stuck", "calls", "kommo", "kills", "block"}
         deadlines = (120.0,) if "front" in self.trouble else (8.0, 24.0, 24.0, 120.0)
@@ -150,7 +150,9 @@ class Maker:
                 messages[0] = replace(messages[0], always=front)
                 at += draw.uniform(42, 80)
             at += draw.choice((0.01, 0.3, 1.0, 3.0, self.span / count)) * draw.uniform(0.5, 1.5)
-        return Customer(name, draw.randrange(accounts), draw.choice((1, 1, 2)), own, tuple(messages))
+        return Customer(
+            name, draw.randrange(accounts), draw.choice((1, 1, 2)), own, tuple(messages)
+        )
 
     def _message(self, name: str, at: float, place: int) -> Message:
         draw = self.random
@@ -180,9 +182,7 @@ class Maker:
         if not self._is("calls", 0.6):
             return ()
         draw = self.random
-        return tuple(
-            draw.choice((200, *CALL_FAULTS)) for _ in range(draw.choice((1, 1, 2, 3, 6)))
-        )
+        return tuple(draw.choice((200, *CALL_FAULTS)) for _ in range(draw.choice((1, 1, 2, 3, 6))))
 
     def _ask(self) -> Ask:
         draw = self.random

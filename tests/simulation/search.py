@@ -5,8 +5,8 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from .bridge import Result, play
-from .heart import Change, Heart, load
+from .heart import Heart, load
+from .play import Result, play
 from .scenario import Scenario, make
 from .shrink import shrink
 from .story import story
@@ -51,10 +51,10 @@ def search(first: int, count: int, processes: int, *, progress: bool) -> list[Fo
             done = min(done + PART, count)
             if progress:
                 seconds = time.monotonic() - started
-                line = f"{done} of {count} schedules, {done / seconds:.0f} a second, {len(found)} broken"
-                print(f"\r{line}", end="", flush=True)  # noqa: T201
+                line = f"{done} of {count} schedules, {done / seconds:.0f} a second"
+                print(f"\r{line}, {len(found)} broken", end="", flush=True)
     if progress:
-        print()  # noqa: T201
+        print()
     return sorted(found, key=lambda one: one.seed)
 
 
@@ -69,8 +69,3 @@ def _begin() -> None:
 def _run(seeds: range) -> list[Found]:
     results = ((seed, play(make(seed), _heart)) for seed in seeds)
     return [Found(seed, result.rule) for seed, result in results if result.rule]
-
-
-def load_changed(changes: Sequence[Change]) -> Heart:
-    """A copy with faults put back."""
-    return load(changes)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from .scenario import Customer, Message, Scenario
 
@@ -37,12 +37,13 @@ def _smaller(scenario: Scenario) -> Iterator[Scenario]:
     for name in ("kills", "redis", "kommo", "ai", "deeds"):
         found = getattr(scenario, name)
         for place in range(len(found)):
-            yield replace(scenario, **{name: _without(found, place)})
+            less: dict[str, Any] = {name: _without(found, place)}
+            yield replace(scenario, **less)
     if scenario.workers > 1:
         yield replace(scenario, workers=scenario.workers - 1)
     for place, customer in enumerate(scenario.customers):
-        for less in _customers(customer):
-            yield replace(scenario, customers=_with(scenario.customers, place, less))
+        for smaller in _customers(customer):
+            yield replace(scenario, customers=_with(scenario.customers, place, smaller))
 
 
 def _customers(customer: Customer) -> Iterator[Customer]:

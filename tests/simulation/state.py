@@ -87,9 +87,7 @@ class Store:
         self.entity(name).paused_until = until
         self.on_pause(name, until)
 
-    def of(
-        self, request: Any, integration: Any, rules: Any, *, by_sweep: bool = False
-    ) -> "State":
+    def of(self, request: Any, integration: Any, rules: Any, *, by_sweep: bool = False) -> "State":
         """As `ConversationStates.of`."""
         self.runs += 1
         former = "" if by_sweep else f"{request.job_id}:"
@@ -159,25 +157,31 @@ class State:
         return False
 
     def _keep(self, changes: Any, entity: Entity) -> None:
-        view, store, now = self._view, self._store, self._world.now
-        turns = view.conversation.turns if changes.turns is None else changes.turns
+        """As `commands_of`."""
+        view = self._view
         for message in changes.messages:
             self._keep_message(message, view.now + changes.hold)
         if changes.turns is not None:
-            entity.turns[self._request.person] = turns
+            entity.turns[self._request.person] = changes.turns
         if changes.error:
             for one in changes.messages:
-                if not one.waits:
-                    store.records[one.job_id].error = changes.error
+                self._store.records[one.job_id].error = "" if one.waits else changes.error
+        for job_id in self._unneeded(changes):
+            entity.texts.pop(job_id, None)
+        self._mark(changes, entity)
+
+    def _unneeded(self, changes: Any) -> list[str]:
+        view = self._view
+        turns = view.conversation.turns if changes.turns is None else changes.turns
         taken = {one for turn in turns for one in turn.job_ids}
         known = view.conversation.by_id | {one.job_id: one for one in changes.messages}
-        for one in known.values():
-            if not one.waits and one.job_id not in taken:
-                entity.texts.pop(one.job_id, None)
-        for job_id in view.stale:
-            entity.texts.pop(job_id, None)
+        ended = [one.job_id for one in known.values() if not one.waits]
+        return [*view.stale, *(one for one in ended if one not in taken)]
+
+    def _mark(self, changes: Any, entity: Entity) -> None:
+        now = self._world.now
         if changes.pause_hours:
-            store.pause(self._name, now + changes.pause_hours * 3600)
+            self._store.pause(self._name, now + changes.pause_hours * 3600)
         if changes.no_text_said:
             entity.no_text_until = now + self._heart.changes.NO_TEXT_SAID_SECONDS
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
-from .bridge import Result
+from .play import Result
 from .scenario import Scenario
 
 MOST_LINES = 120
@@ -28,9 +28,7 @@ def _setting(scenario: Scenario) -> list[str]:
     ]
     for customer in scenario.customers:
         kind = "our widget" if customer.own else "a hand-made bot"
-        lines.append(
-            f"{customer.name}: lead {customer.lead} of account {customer.account}, {kind}"
-        )
+        lines.append(f"{customer.name}: lead {customer.lead} of account {customer.account}, {kind}")
         lines += [f"    {_short(message)}" for message in customer.messages]
     for name in ("kommo", "ai", "redis", "deeds", "kills"):
         if found := getattr(scenario, name):

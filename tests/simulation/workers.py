@@ -3,6 +3,7 @@
 import math
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -74,7 +75,7 @@ class Office:
             worker = world.random.choice(free) if len(free) > 1 else free[0]
             job = self.queue.popleft()
             if job.request.job_id in worker.jobs:  # its former run on this worker has not ended
-                world.at(world.now + TICK, lambda job=job: self.put(job))
+                world.at(world.now + TICK, partial(self.put, job))
                 continue
             worker.jobs[job.request.job_id] = world.start(worker, self._work(worker, job))
 

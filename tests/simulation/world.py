@@ -111,6 +111,8 @@ class World:
     def step(self) -> None:
         """An actor makes a step; its worker may die at it."""
         actor = getcurrent()
+        if not isinstance(actor, Actor):
+            return
         if actor.dead:
             raise GreenletExit
         self.steps += 1
