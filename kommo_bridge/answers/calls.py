@@ -22,7 +22,7 @@ from kommo_bridge.answers.sender import Sender
 from kommo_bridge.answers.state import ConversationState
 from kommo_bridge.answers.step import GiveUp, LetGo, Send
 from kommo_bridge.answers.turns import last_window, question
-from kommo_bridge.answers.verdict import Accepted, Final, Later, verdict
+from kommo_bridge.answers.verdict import GONE, Accepted, Final, Later, verdict
 from kommo_bridge.answers.view import View
 from kommo_bridge.answers.wording import Wording
 from kommo_bridge.conversations.memory import Conversations
@@ -41,6 +41,7 @@ class Called:
     outcome: Outcome
     turn: Turn | None
     error: str
+    gone: bool
 
 
 class Calls:
@@ -116,7 +117,7 @@ class Calls:
             short=outcome.silent or outcome.source == "fallback",
             token_changed=fresh is not None,
         )
-        called = Called(begun, target, waiting, outcome, turn, result.error)
+        called = Called(begun, target, waiting, outcome, turn, result.error, result.status in GONE)
         match meaning:
             case Accepted():
                 return self._accepted(called, view)
@@ -154,10 +155,11 @@ class Calls:
         ended = replace(called.begun, state=GIVEN_UP, unknown_since=None, outcome=None)
         if called.turn is None:
             return self.state.keep(Changes(messages=(ended,)))
-        members = view.conversation.members(called.turn)
-        if not any(one.waits and not one.let_go for one in members if one.job_id != ended.job_id):
+        if _is_last(ended, called.turn, view):
             self.sender.given_up(called.waiting, called.error)
-        turns = self._handed_on(called.target, view)
+            # Kept for an operator who mends the token and requeues the job.
+            ended = replace(ended, outcome=None if called.gone else called.outcome)
+        turns = self._handed_on(called.target, called.turn, view)
         return self.state.keep(Changes(turns=turns, messages=(ended,), error=called.error))
 
     def _later(self, called: Called, meaning: Later, view: View, now: float) -> View:
@@ -193,19 +195,29 @@ class Calls:
         """The continue deadline has passed."""
         target = view.conversation.by_id[step.job_id]
         reason = "not continued before the deadline"
-        self.sender.given_up(view.request_of(step.job_id), reason)
         ended = replace(target, state=GIVEN_UP, unknown_since=None)
-        turns = self._handed_on(target, view)
+        turn = next((one for one in view.conversation.turns if step.job_id in one.job_ids), None)
+        if target.let_go or turn is None:  # its customer was told through another one
+            return self.state.keep(Changes(messages=(ended,), error=reason))
+        if _is_last(ended, turn, view):
+            self.sender.given_up(view.request_of(step.job_id), reason)
+            ended = replace(ended, outcome=turn.outcome)
+        turns = self._handed_on(target, turn, view)
         return self.state.keep(Changes(turns=turns, messages=(ended,), error=reason))
 
-    def _handed_on(self, target: Message, view: View) -> tuple[Turn, ...] | None:
+    def _handed_on(self, target: Message, turn: Turn, view: View) -> tuple[Turn, ...] | None:
         """A reply that may have arrived is not said again through another Salesbot of its turn:
         the fallback takes its place. None leaves the turns as they are."""
-        turns = view.conversation.turns
-        turn = next((one for one in turns if target.job_id in one.job_ids), None)
-        if target.unknown_since is None or turn is None or not turn.outcome:
+        if target.unknown_since is None or not turn.outcome:
             return None
         error = "not known whether the reply has arrived"
         text = self.wording.say("fallback")
         outcome = Outcome("fail", text, error=error, source="fallback")
         return view.conversation.with_turn(replace(turn, outcome=outcome))
+
+
+def _is_last(ended: Message, turn: Turn, view: View) -> bool:
+    """No other Salesbot of the turn waits for a word."""
+    members = view.conversation.members(turn)
+    others = [one for one in members if one.job_id != ended.job_id]
+    return not any(one.waits and not one.let_go for one in others)

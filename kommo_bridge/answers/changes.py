@@ -51,6 +51,7 @@ def commands_of(changes: Changes, view: View, entity: str, person: str) -> list[
     rules = view.conversation.rules
     until = view.now + changes.hold
     commands = [command for one in changes.messages for command in _message(one, until)]
+    commands.append(("OF", ""))
     if changes.turns is not None:
         lives = texts_kept_seconds(rules.continue_deadline)
         commands += _turns(keys.open_key(entity), person, changes.turns, lives)
@@ -67,7 +68,9 @@ def _message(message: Message, ours_until: float) -> list[Command]:
     key, values = record_key(message.job_id), record_fields(message)
     kept = [part for name, value in values.items() if value is not None for part in (name, value)]
     gone = [name for name, value in values.items() if value is None]
-    commands: list[Command] = [("HDEL", key, *gone)] if gone else []
+    commands: list[Command] = [("OF", key)]
+    if gone:
+        commands.append(("HDEL", key, *gone))
     if kept:
         commands.append(("HSET", key, *kept))
     if not message.waits:

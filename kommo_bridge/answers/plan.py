@@ -34,6 +34,7 @@ from kommo_bridge.answers.step import (
     GiveUp,
     LetGo,
     LookUp,
+    Part,
     Say,
     Send,
     Step,
@@ -92,7 +93,11 @@ def _carry_on(conversation: Conversation, turn: Turn, now: float) -> Step:
         return GiveUp(over.job_id)
     if turn.outcome is None:
         return _find_words(conversation, turn, now)
-    return _hold(conversation, turn, now) or _send(conversation, turn, now)
+    return (
+        _hold(conversation, turn, now)
+        or _part(conversation, turn, now)
+        or _send(conversation, turn, now)
+    )
 
 
 def _find_words(conversation: Conversation, turn: Turn, now: float) -> Step:
@@ -145,8 +150,10 @@ def _nothing_to_read(case: Case) -> Step | None:
     """Voice messages and pictures: said once in a few minutes, when no text has followed."""
     if case.said:
         return None
-    if case.conversation.no_text_said and case.texts[0].own:
-        return LetGo(case.texts[0].job_id, SKIP)
+    first = case.texts[0]
+    if case.conversation.no_text_said and first.own:
+        rests = first.next_at - case.now
+        return Wait(rests) if rests > 0 else LetGo(first.job_id, SKIP)
     quiet = quiet_until(case.texts, case.conversation.rules)
     return Wait(quiet - case.now) if quiet > case.now else Say(case.turn, "no_text", "success")
 
@@ -214,6 +221,16 @@ def _hold(conversation: Conversation, turn: Turn, now: float) -> Step | None:
     seconds = last_moment(texts, conversation.rules) - now
     again = newer and not turn.final and turn.asked < MAX_QUESTIONS and seconds > 0
     return Ask(growing(turn, texts), seconds) if again else None
+
+
+def _part(conversation: Conversation, turn: Turn, now: float) -> Step | None:
+    """A Salesbot whose outcome stays unknown keeps the reply, but not the others of its turn: when
+    their customer has waited for the whole deadline, they go on without it."""
+    members, rules = conversation.members(turn), conversation.rules
+    unknown = _unknown(conversation, turn)
+    if not unknown or len(_waiting(members)) == 1 or now < last_moment(members, rules):
+        return None
+    return None if holds_back_until(turn, rules, now) else Part(turn, unknown.job_id)
 
 
 def _send(conversation: Conversation, turn: Turn, now: float) -> Step:

@@ -61,9 +61,9 @@ def text_value(request: WidgetRequest) -> str:
     )
 
 
-def numbered(request: WidgetRequest) -> str:
-    """The same with a number of our own: for a request that left its text nowhere."""
-    return f"{request.accepted_at * 1_000_000:.0f}|{text_value(request)}"
+def number_of(request: WidgetRequest) -> str:
+    """The number before it, for a request that left its text nowhere; else it is Redis' own."""
+    return f"{request.accepted_at * 1_000_000:.0f}"
 
 
 def is_own_widget(request: WidgetRequest) -> bool:
