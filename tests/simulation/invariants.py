@@ -118,7 +118,7 @@ class Invariants:
                 raise Broken("T1", f"{name} counts as continued, and was not")
             return
         calls = self._calls(job_id)
-        if bot.taken and calls[-1].response == 404:
+        if bot.taken and calls[-1].heard and calls[-1].response == 404:
             raise Broken("T1", f"{name} counts as given up, and was continued")
         if not bot.taken and not self._may_be_given_up(job_id, record, bot):
             raise Broken("T1", f"{name} was given up ({record.error})")
@@ -145,7 +145,7 @@ class Invariants:
     def _may_be_block(self, refused: Call) -> bool:
         """Somebody was told 429 shortly before this 403."""
         return any(
-            one.response == 429 and 0 < refused.left - one.left < MEMORY_SECONDS - 60
+            one.response == 429 and one.heard and 0 < refused.left - one.left < MEMORY_SECONDS - 60
             for one in self.bridge.kommo.calls
         )
 
@@ -195,7 +195,7 @@ class Invariants:
         message = bot.message
         if message.stops_at is not None or message.calls or message.always or message.left:
             return
-        if self._held_up(record, bot):
+        if self._held_up(record, bot) or self._text_refused(record):
             return
         words = sorted(one.arrived for one in self._words(record))
         place = bisect_right(words, at)
@@ -217,6 +217,14 @@ class Invariants:
                 if near and (message.calls or message.always or message.left):
                     return True
         return False
+
+    def _text_refused(self, record: Any) -> bool:
+        """Kommo did not like what this person was to be told: a shorter text comes later."""
+        records = self.bridge.store.records
+        return any(
+            one.response in (400, 413, 422) and records[one.job_id].person == record.person
+            for one in self.bridge.kommo.calls
+        )
 
     def _troubled(self, account: int, start: float, end: float) -> bool:
         scenario = self.bridge.scenario

@@ -19,6 +19,7 @@ class Record:
     person: str
     ended: str = ""
     error: str = ""
+    reported: bool = False
     looked_at: int = 0
     noted: int = 0
     doubtful: bool = False
@@ -129,6 +130,10 @@ class State:
     def release(self) -> None:
         self._world.redis(self._released)
 
+    def report(self) -> None:
+        own = self._store.records[self._request.job_id]
+        self._world.redis(lambda: setattr(own, "reported", True))
+
     def _released(self) -> None:
         if self._store.locks.get(self._key, ("",))[0] == self._token:
             del self._store.locks[self._key]
@@ -139,6 +144,7 @@ class State:
         mine = self._take(hold, now, first=first, looks=changes is None)
         if first:
             record = store.record_of(self._request)
+            self._requeued(record, now)
             if mine:
                 record.looked_at += 1
         kept = mine and not (changes and changes.unless_paused and entity.paused_until > now)
@@ -146,6 +152,16 @@ class State:
             self._keep(changes, entity)
         self._view = self._read(entity, now, mine=mine, kept=kept)
         return self._view
+
+    def _requeued(self, record: Record, now: float) -> None:
+        """The job of a request that was given up runs again: one more try with what is kept."""
+        again = record.ended == "given_up" and record.reported and self._former
+        if again and record.message.outcome:
+            record.ended, record.error, record.reported = "", "", False
+            fresh = {"unknown_since": None, "failures": 0, "next_at": 0.0, "called_at": 0.0}
+            record.message = replace(record.message, at=now, state="open", **fresh)
+            self._store.entity(self._name).texts.setdefault(self._request.job_id, record)
+            self._store.set_due(self._request.job_id, now)
 
     def _take(self, hold: float, now: float, *, first: bool, looks: bool) -> bool:
         held, until = self._store.locks.get(self._key, ("", 0.0))
@@ -163,9 +179,9 @@ class State:
             self._keep_message(message, view.now + changes.hold)
         if changes.turns is not None:
             entity.turns[self._request.person] = changes.turns
-        if changes.error:
-            for one in changes.messages:
-                self._store.records[one.job_id].error = "" if one.waits else changes.error
+        for one in changes.messages:
+            if changes.error and not one.waits:
+                self._store.records[one.job_id].error = changes.error
         for job_id in self._unneeded(changes):
             entity.texts.pop(job_id, None)
         self._mark(changes, entity)
@@ -188,6 +204,8 @@ class State:
     def _keep_message(self, message: Any, ours_until: float) -> None:
         store = self._store
         record = store.records[message.job_id]
+        if record.ended:
+            return
         if message.unknown_since and message.called_at != record.message.called_at:
             record.noted += 1
             record.doubtful = record.doubtful or record.message.unknown_since is not None
@@ -229,6 +247,7 @@ class State:
             kept=kept,
             ended=own.ended,
             error=own.error,
+            reported=own.reported,
             looked_at=own.looked_at,
             stale=tuple(stale),
             records=self._store.records,
@@ -245,6 +264,7 @@ class _View:
     kept: bool
     ended: str
     error: str
+    reported: bool
     looked_at: int
     stale: tuple[str, ...]
     records: dict[str, Record] = field(repr=False)
