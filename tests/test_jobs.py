@@ -586,7 +586,7 @@ def test_the_sweep_sends_a_kept_reply(
     queue.enqueue(request)
     assert later(request, parts)
     work_queue(redis).delete()
-    let_pass(redis, 4)
+    let_pass(redis, 12)
 
     assert sweep(parts) == 1
 

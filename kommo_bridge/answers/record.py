@@ -82,7 +82,7 @@ def message_of(job_id: str, value: bytes, record: list[bytes | None]) -> tuple[M
         text=text.get("text", ""),
         own=text.get("own", True),
         state=_state(state),
-        outcome=Outcome.of(json.loads(outcome)) if outcome else None,
+        outcome=_outcome(outcome, unknown),
         unknown_since=float(unknown) if unknown else None,
         failures=int(failures or 0),
         next_at=float(next_at or 0),
@@ -116,6 +116,15 @@ def record_fields(message: Message) -> dict[str, Any]:
 
 def _json(outcome: Outcome) -> str:
     return json.dumps(asdict(outcome), ensure_ascii=False)
+
+
+def _outcome(kept: bytes | None, unknown: bytes | None) -> Outcome | None:
+    """The first version wrote `skip` before the customer was told: that decides nothing here."""
+    if not kept:
+        return None
+    values = json.loads(kept)
+    too_early = values["status"] == "skip" and "source" not in values and not unknown
+    return None if too_early else Outcome.of(values)
 
 
 def _state(kept: bytes | None) -> State:

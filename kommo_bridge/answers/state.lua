@@ -11,7 +11,9 @@ local token, hold, looks, former, job, records, person, first, number, text, sil
 local time = redis.call('TIME')
 
 local held = redis.call('GET', lock)
-local own_former = former ~= '' and held and string.sub(held, 1, #former) == former
+-- The first version wrote the bare id of the job.
+local own_former = former ~= '' and held
+  and (held == job or string.sub(held, 1, #former) == former)
 if held == token or (looks ~= '' and (not held or own_former)) then
   redis.call('SET', lock, token, 'PX', hold)
   held = token

@@ -105,8 +105,9 @@ class ConversationState:
         return self._run(commands, changes.hold, unless_paused=changes.unless_paused)
 
     def report(self) -> None:
-        """Note that the job's error was reported: whoever runs the job again wants another try."""
-        self._redis.hset(record_key(self._request.job_id), "reported", "1")
+        """Note that the job has failed with its error: who runs it again wants another try."""
+        if self._former:  # the sweep is not the job
+            self._redis.hset(record_key(self._request.job_id), "reported", "1")
 
     def release(self) -> None:
         """Let others work on it."""
@@ -151,7 +152,7 @@ class ConversationState:
             keys.texts_key(self._entity),
             keys.open_key(self._entity),
             keys.pause_key(self._entity),
-            keys.no_text_key(self._entity),
+            keys.no_text_key(self._entity, self._person),
             keys.tagged_key(self._entity),
             keys.hour_key(self._entity),
             *period_keys(self._integration),
