@@ -31,9 +31,8 @@ MODULES = (
 
 @dataclass(frozen=True)
 class Change:
-    """A piece of source of one module, and what stands there instead."""
+    """A piece of source, wherever it stands, and what stands there instead."""
 
-    module: str
     old: str
     new: str
 
@@ -88,6 +87,8 @@ def _imported_anew(changes: Sequence[Change]) -> Iterator[None]:
     sys.meta_path.insert(0, finder)
     try:
         yield
+        if sorted(finder.made, key=repr) != sorted(changes, key=repr):
+            raise ValueError(f"not found just once in the answers: {changes}")
     finally:
         sys.meta_path.remove(finder)
         for name in [name for name in sys.modules if _ours(name)]:
@@ -103,26 +104,28 @@ def _ours(name: str) -> bool:
 class _Finder(MetaPathFinder):
     def __init__(self, changes: Sequence[Change]) -> None:
         self._changes = changes
+        self.made: list[Change] = []
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         if not _ours(fullname):
             return None
         spec = PathFinder.find_spec(fullname, path, target)
-        changes = [one for one in self._changes if f"{PACKAGE}.{one.module}" == fullname]
-        if spec and spec.origin and changes:
-            spec.loader = _Changed(fullname, spec.origin, changes)
+        if spec and spec.origin and self._changes:
+            spec.loader = _Changed(fullname, spec.origin, self._changes, self.made)
         return spec
 
 
 class _Changed(SourceFileLoader):
-    def __init__(self, fullname: str, path: str, changes: Sequence[Change]) -> None:
+    def __init__(
+        self, fullname: str, path: str, changes: Sequence[Change], made: list[Change]
+    ) -> None:
         super().__init__(fullname, path)
         self._changes = changes
+        self._made = made
 
     def get_code(self, fullname: str) -> CodeType:
         source = self.get_data(self.path).decode()
         for one in self._changes:
-            if source.count(one.old) != 1:
-                raise ValueError(f"not found once in {one.module}: {one.old}")
+            self._made += [one] * source.count(one.old)
             source = source.replace(one.old, one.new)
         return compile(source, f"{self.path} (changed)", "exec")

@@ -32,7 +32,7 @@ class Entity:
     texts: dict[str, Any] = field(default_factory=dict)
     turns: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     paused_until: float = 0.0
-    no_text_until: float = 0.0
+    no_text_until: dict[str, float] = field(default_factory=dict)
     replies: int = 0
 
 
@@ -132,7 +132,8 @@ class State:
 
     def report(self) -> None:
         own = self._store.records[self._request.job_id]
-        self._world.redis(lambda: setattr(own, "reported", True))
+        if self._former:  # the sweep is not the job
+            self._world.redis(lambda: setattr(own, "reported", True))
 
     def _released(self) -> None:
         if self._store.locks.get(self._key, ("",))[0] == self._token:
@@ -199,7 +200,8 @@ class State:
         if changes.pause_hours:
             self._store.pause(self._name, now + changes.pause_hours * 3600)
         if changes.no_text_said:
-            entity.no_text_until = now + self._heart.changes.NO_TEXT_SAID_SECONDS
+            until = now + self._heart.changes.NO_TEXT_SAID_SECONDS
+            entity.no_text_until[self._request.person] = until
 
     def _keep_message(self, message: Any, ours_until: float) -> None:
         store = self._store
@@ -237,7 +239,7 @@ class State:
             messages=tuple(messages),
             turns=turns,
             paused=entity.paused_until > now,
-            no_text_said=entity.no_text_until > now,
+            no_text_said=entity.no_text_until.get(self._request.person, 0.0) > now,
             cap="replies_per_hour" if 0 < cap <= entity.replies else "",
         )
         return _View(
