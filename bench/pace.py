@@ -101,7 +101,7 @@ def _batch(it: Stage, answers: int, *, start_worker: bool) -> Batch:
 
 
 def _refused(it: Stage) -> int:
-    """Calls that came too fast. A 404 is none: a worker was killed before it noted an acceptance."""
+    """Calls that came too fast; not the 404 to what a killed worker had sent before it died."""
     return sum(one.status in (429, 403) for one in it.kommo.refusals)
 
 
