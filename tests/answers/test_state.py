@@ -209,9 +209,7 @@ class TestWhatIsSeen:
         assert b"Hello" not in field(redis, request, "request")
         assert redis.ttl(record_key(request.job_id)) > 3600
 
-    def test_the_sweep_brings_no_words_back(
-        self, request_: WidgetRequest, state_of: Open, redis: Redis
-    ) -> None:
+    def test_the_sweep_brings_no_words_back(self, request_: WidgetRequest, state_of: Open) -> None:
         """It knows the record alone, which has none; the text that is there is left."""
         wordless = replace(request_, message="")
 
