@@ -9,8 +9,8 @@ from kommo_bridge.ai.messenger_text import messenger_text
 from kommo_bridge.ai.prompt import Question
 from kommo_bridge.ai.response import Reply
 from kommo_bridge.answers.conversation import Outcome
-from kommo_bridge.answers.plan import says_handoff
 from kommo_bridge.answers.wording import Wording
+from kommo_bridge.answers.words import says_handoff
 from kommo_bridge.conversations.keys import integration_name
 from kommo_bridge.conversations.memory import Conversations
 from kommo_bridge.conversations.usage import Usage

@@ -51,6 +51,7 @@ def commands_of(changes: Changes, view: View, entity: str, person: str) -> list[
     rules = view.conversation.rules
     until = view.now + changes.hold
     commands = [command for one in changes.messages for command in _message(one, until)]
+    commands.append(("OF", ""))
     if changes.turns is not None:
         lives = texts_kept_seconds(rules.continue_deadline)
         commands += _turns(keys.open_key(entity), person, changes.turns, lives)
@@ -59,7 +60,7 @@ def commands_of(changes: Changes, view: View, entity: str, person: str) -> list[
         commands += [("HSET", record_key(one.job_id), "error", changes.error) for one in ended]
     if unneeded := _unneeded(changes, view):
         commands.append(("HDEL", keys.texts_key(entity), *unneeded))
-    return [*commands, *_marks(changes, entity)]
+    return [*commands, *_marks(changes, entity, person)]
 
 
 def _message(message: Message, ours_until: float) -> list[Command]:
@@ -67,7 +68,9 @@ def _message(message: Message, ours_until: float) -> list[Command]:
     key, values = record_key(message.job_id), record_fields(message)
     kept = [part for name, value in values.items() if value is not None for part in (name, value)]
     gone = [name for name, value in values.items() if value is None]
-    commands: list[Command] = [("HDEL", key, *gone)] if gone else []
+    commands: list[Command] = [("OF", key)]
+    if gone:
+        commands.append(("HDEL", key, *gone))
     if kept:
         commands.append(("HSET", key, *kept))
     if not message.waits:
@@ -92,14 +95,15 @@ def _unneeded(changes: Changes, view: View) -> list[str]:
     return [*view.stale, *ended]
 
 
-def _marks(changes: Changes, entity: str) -> list[Command]:
+def _marks(changes: Changes, entity: str, person: str) -> list[Command]:
     """What holds for the whole conversation for a while."""
     commands: list[Command] = []
     if changes.pause_hours:
         milliseconds = max(1, round(changes.pause_hours * 3_600_000))
         commands.append(("SET", keys.pause_key(entity), changes.reason, "PX", milliseconds))
     if changes.no_text_said:
-        commands.append(("SET", keys.no_text_key(entity), "1", "EX", NO_TEXT_SAID_SECONDS))
+        key = keys.no_text_key(entity, person)
+        commands.append(("SET", key, "1", "EX", NO_TEXT_SAID_SECONDS))
     if changes.tagged is not None:
         said = "1" if changes.tagged else "0"
         commands.append(("SET", keys.tagged_key(entity), said, "EX", TAG_REMEMBERED_SECONDS))

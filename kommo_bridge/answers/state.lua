@@ -5,12 +5,15 @@
 -- sweep, which may look while the job is well, never does.
 -- Records are named by the texts of the conversation, so their keys cannot be declared: Redis
 -- Cluster is not supported.
-local lock, texts, turns, pause, no_text, tagged, hour, day, month, record = unpack(KEYS)
-local token, hold, looks, former, job, records, person, first, value, silent_only, commands =
+local lock, texts, turns, pause, no_text, tagged, hour, day, month, record, open = unpack(KEYS)
+local token, hold, looks, former, job, records, person, first, number, text, silent_only, commands =
   unpack(ARGV)
+local time = redis.call('TIME')
 
 local held = redis.call('GET', lock)
-local own_former = former ~= '' and held and string.sub(held, 1, #former) == former
+-- The first version wrote the bare id of the job.
+local own_former = former ~= '' and held
+  and (held == job or string.sub(held, 1, #former) == former)
 if held == token or (looks ~= '' and (not held or own_former)) then
   redis.call('SET', lock, token, 'PX', hold)
   held = token
@@ -19,13 +22,33 @@ local mine = held == token and 1 or 0
 
 if first ~= '' then
   redis.call('HSETNX', record, 'request', first)
-  if redis.call('HEXISTS', record, 'state') == 0 then redis.call('HSETNX', texts, job, value) end
+  local state, reported, error, outcome = unpack(
+    redis.call('HMGET', record, 'state', 'reported', 'error', 'outcome'))
+  -- The first version noted no error.
+  if state == 'given_up' and (reported or not error) and outcome and former ~= '' then
+    -- An operator has requeued the job: the reply that is kept gets another try, as if just written.
+    redis.call('HDEL', record, 'state', 'reported', 'error', 'uncertain', 'failures', 'next_at',
+      'called_at')
+    redis.call('ZADD', open, time[1], job)
+    number, state = string.format('%.0f', time[1] * 1000000 + time[2]), nil
+  end
+  if not state and redis.call('HSETNX', texts, job, number .. '|' .. text) == 1 and outcome then
+    redis.call('HSET', record, 'settled', '1')
+  end
 end
 
 local paused = redis.call('EXISTS', pause)
 local kept = 0
 if mine == 1 and (silent_only == '' or paused == 0) then
-  for _, command in ipairs(cjson.decode(commands)) do redis.call(unpack(command)) end
+  local ended = false
+  for _, command in ipairs(cjson.decode(commands)) do
+    if command[1] == 'OF' then
+      -- What follows is of this record: a request that has ended meanwhile does not change again.
+      ended = command[2] ~= '' and redis.call('HEXISTS', command[2], 'state') == 1
+    elseif not ended then
+      redis.call(unpack(command))
+    end
+  end
   paused = redis.call('EXISTS', pause)
   kept = 1
 end
@@ -34,12 +57,11 @@ local found = redis.call('HGETALL', texts)
 local states = {}
 for place = 1, #found, 2 do
   states[#states + 1] = redis.call('HMGET', records .. found[place], 'request', 'state', 'outcome',
-    'uncertain', 'failures', 'next_at', 'called_at', 'plain')
+    'uncertain', 'failures', 'next_at', 'called_at', 'plain', 'settled')
 end
 local marks = {paused, redis.call('EXISTS', no_text), redis.call('GET', tagged)}
 local counted = {redis.call('GET', hour), redis.call('HGET', day, 'replies'),
   redis.call('HGET', day, 'tokens'), redis.call('HGET', month, 'tokens')}
-local own = redis.call('HMGET', record, 'state', 'error', 'attempts')
-local time = redis.call('TIME')
+local own = redis.call('HMGET', record, 'state', 'error', 'reported', 'attempts')
 return {mine, kept, tonumber(time[1]), tonumber(time[2]), marks, counted, own,
   redis.call('HGET', turns, person), found, states}

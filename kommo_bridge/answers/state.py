@@ -18,11 +18,13 @@ from redis import Redis
 from kommo_bridge.answers.changes import Changes, Command, commands_of
 from kommo_bridge.answers.conversation import Rules
 from kommo_bridge.answers.record import (
+    OPEN_KEY,
     RECORD_PREFIX,
     kept_seconds,
-    numbered,
+    number_of,
     record_key,
     request_text,
+    text_value,
 )
 from kommo_bridge.answers.retries import HOLD
 from kommo_bridge.answers.view import View, person_digest, read_view
@@ -52,8 +54,9 @@ class ConversationStates:
         by_sweep: bool = False,
     ) -> "ConversationState":
         """The conversation that a request belongs to; the sweep is not its job."""
+        scripts = (self._script, self._release)
         return ConversationState(
-            self._script, self._release, request, integration, rules, by_sweep=by_sweep
+            self._redis, scripts, request, integration, rules, by_sweep=by_sweep
         )
 
 
@@ -62,16 +65,16 @@ class ConversationState:
 
     def __init__(
         self,
-        script: Any,
-        release: Any,
+        redis: Redis,
+        scripts: tuple[Any, Any],
         request: WidgetRequest,
         integration: Integration,
         rules: Rules,
         *,
         by_sweep: bool,
     ) -> None:
-        self._script = script
-        self._release = release
+        self._redis = redis
+        self._script, self._release = scripts
         self._request = request
         self._integration = integration
         self._rules = rules
@@ -101,6 +104,11 @@ class ConversationState:
         commands = commands_of(changes, self._view, self._entity, self._person)
         return self._run(commands, changes.hold, unless_paused=changes.unless_paused)
 
+    def report(self) -> None:
+        """Note that the job has failed with its error: who runs it again wants another try."""
+        if self._former:  # the sweep is not the job
+            self._redis.hset(record_key(self._request.job_id), "reported", "1")
+
     def release(self) -> None:
         """Let others work on it."""
         self._release(keys=[self._lock], args=[self._token])
@@ -128,7 +136,8 @@ class ConversationState:
             RECORD_PREFIX,
             self._person,
             request_text(self._request) if first else "",
-            numbered(self._request) if first else "",
+            number_of(self._request),
+            text_value(self._request) if first else "",
             "1" if unless_paused else "",
             json.dumps([[str(part) for part in command] for command in commands]),
         ]
@@ -143,9 +152,10 @@ class ConversationState:
             keys.texts_key(self._entity),
             keys.open_key(self._entity),
             keys.pause_key(self._entity),
-            keys.no_text_key(self._entity),
+            keys.no_text_key(self._entity, self._person),
             keys.tagged_key(self._entity),
             keys.hour_key(self._entity),
             *period_keys(self._integration),
             record_key(self._request.job_id),
+            OPEN_KEY,
         ]

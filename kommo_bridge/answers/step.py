@@ -47,6 +47,14 @@ class LetGo:
 
 
 @dataclass(frozen=True)
+class Part:
+    """Let this Salesbot go on alone with the turn's reply, and the others without it."""
+
+    turn: Turn
+    job_id: str
+
+
+@dataclass(frozen=True)
 class GiveUp:
     """Nobody tries to continue this Salesbot any more."""
 
@@ -67,4 +75,4 @@ class Wait:
     seconds: float | None
 
 
-Step = Ask | Say | LookUp | Send | LetGo | GiveUp | Close | Wait
+Step = Ask | Say | LookUp | Send | LetGo | Part | GiveUp | Close | Wait

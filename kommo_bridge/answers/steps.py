@@ -15,12 +15,12 @@ from typing import Any
 from kommo_bridge.answers.asker import Asker, outcome_of
 from kommo_bridge.answers.calls import Calls
 from kommo_bridge.answers.changes import Changes
-from kommo_bridge.answers.conversation import Outcome, Rules, Turn
+from kommo_bridge.answers.conversation import CONTINUED, Outcome, Rules, Turn
 from kommo_bridge.answers.plan import plan
 from kommo_bridge.answers.retries import ASK_HOLD_MARGIN, BUSY_WAIT, SHORT_WAIT, wait_after
 from kommo_bridge.answers.sender import Sender
 from kommo_bridge.answers.state import ConversationState, ConversationStates
-from kommo_bridge.answers.step import Ask, Close, GiveUp, LetGo, LookUp, Say, Send, Step, Wait
+from kommo_bridge.answers.step import Ask, Close, GiveUp, LetGo, LookUp, Part, Say, Send, Step, Wait
 from kommo_bridge.answers.turns import question
 from kommo_bridge.answers.view import View
 from kommo_bridge.answers.wording import Wording
@@ -92,6 +92,7 @@ class _Run:
             Say: self._say,
             LookUp: self._look_up,
             Close: self._close,
+            Part: self._part,
             Send: calls.send,
             LetGo: calls.let_go,
             GiveUp: calls.give_up,
@@ -129,10 +130,16 @@ class _Run:
         return seconds if newest == [self.request.job_id] else seconds + BUSY_WAIT
 
     def _finish(self, view: View) -> None:
-        if view.ended != "continued":
-            raise KommoError(view.error or "nobody waits for it any more", permanent=True)
-        if view.error:
+        """What the job reports: once, so that a requeued job that has nothing to do ends well."""
+        if view.error and view.reported:
+            log_event(logger, "already ended", job=self.request.job_id, state=view.ended)
+            return
+        if not view.error:
+            return
+        self.state.report()
+        if view.ended == CONTINUED:
             raise ContinuedWithFailure(f"continued with fail: {view.error}")
+        raise KommoError(view.error, permanent=True)
 
     def _look_up(self, _step: LookUp, _view: View) -> View:
         """Whether the lead has the pause tag."""
@@ -142,6 +149,15 @@ class _Run:
     def _close(self, step: Close, view: View) -> View:
         """A turn is over."""
         return self.state.keep(Changes(turns=view.conversation.without_turn(step.turn)))
+
+    def _part(self, step: Part, view: View) -> View:
+        """A turn in two: the Salesbot that may have got the reply, and the others."""
+        alone = replace(step.turn, job_ids=(step.job_id,))
+        others = tuple(one for one in step.turn.job_ids if one != step.job_id)
+        error = "not known whether the reply has arrived"
+        rest = Turn(others, asked=step.turn.asked, error=error, final=True)
+        turns = view.conversation.without_turn(step.turn)
+        return self.state.keep(Changes(turns=(alone, rest, *turns)))
 
     def _ask(self, step: Ask, view: View) -> View:
         """One question to the AI; what comes of it is kept with the turn."""

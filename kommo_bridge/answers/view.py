@@ -21,6 +21,7 @@ class View:
         mine: We have the conversation; without it nothing that we say is kept.
         kept: The changes were kept.
         ended: What became of the job's own request, empty while it is open; `error` tells why.
+        reported: Its job has failed with that error already.
         looked_at: How often the job's own request was looked at before.
         requests: The widget requests of the messages, without the customers' words.
         stale: Texts that nobody needs any more.
@@ -32,6 +33,7 @@ class View:
     kept: bool = True
     ended: str = ""
     error: str = ""
+    reported: bool = False
     looked_at: int = 0
     requests: dict[str, bytes] | None = None
     stale: tuple[str, ...] = ()
@@ -45,7 +47,7 @@ def read_view(found: list[Any], integration: Integration, rules: Rules, person: 
     """A view out of what `state.lua` returns; `person` as `person_digest` names it."""
     mine, kept, seconds, microseconds, marks, counted, own, turns, texts, records = found
     paused, no_text, tagged = marks
-    ended, error, looked = own
+    ended, error, reported, looked = own
     under_way = _turns(turns)
     messages, requests, stale = _messages(texts, records, under_way, person)
     conversation = Conversation(
@@ -64,6 +66,7 @@ def read_view(found: list[Any], integration: Integration, rules: Rules, person: 
         kept=bool(kept),
         ended=(ended or b"").decode(),
         error=(error or b"").decode(),
+        reported=reported is not None,
         looked_at=int(looked or 0),
         requests=requests,
         stale=stale,

@@ -46,9 +46,9 @@ def pause_key(name: str) -> str:
     return f"{_key(name)}:pause"
 
 
-def no_text_key(name: str) -> str:
-    """The Redis key that tells who asked last for a text instead of a voice note."""
-    return f"{_key(name)}:no_text"
+def no_text_key(name: str, person: str = "") -> str:
+    """The Redis key that says that a person was asked for a text instead of a voice note."""
+    return f"{_key(name)}:no_text:{person}" if person else f"{_key(name)}:no_text"
 
 
 def tagged_key(name: str) -> str:

@@ -129,4 +129,4 @@ def test_chat_tells_what_failed(app: Flask, ai: StandInAI) -> None:
 
     result = run(app, "chat", "acme", typed="Hello\n\n")
 
-    assert "[fail: the AI answered 401 invalid_api_key]" in result.output
+    assert "[fail: the AI answered 401 invalid_api_key invalid_request_error]" in result.output

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers import wait_for
 from redis import Redis
 from rq.job import Job
 from rq.serializers import JSONSerializer
@@ -115,13 +116,6 @@ def _known(night: Night, account: Account, **settings: Any) -> Account:
     return account
 
 
-def _until(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    ends_at = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < ends_at, "it did not come to that"
-        time.sleep(0.02)
-
-
 def _kill(process: Process) -> None:
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -133,7 +127,7 @@ def test_a_worker_killed_in_mid_job_is_followed_by_its_restarted_self(
     night.ai.delay_seconds = 5
     worker = night.start_worker()
     block = night.queue_request(flora)
-    _until(lambda: night.ai.count == 1)
+    wait_for(lambda: night.ai.count == 1)
 
     _kill(worker)
     night.ai.delay_seconds = 0
@@ -150,7 +144,7 @@ def test_a_worker_killed_in_mid_job_is_followed_by_another_worker(
     night.ai.delay_seconds = 5
     worker = night.start_worker()
     blocks = [night.queue_request(flora, f"Hello {number}") for number in range(3)]
-    _until(lambda: night.ai.count == 3)
+    wait_for(lambda: night.ai.count == 3)
     night.start_worker()
 
     _kill(worker)
@@ -167,7 +161,7 @@ def test_a_worker_killed_while_sending_does_not_ask_the_ai_again(
     night.kommo.faults.order(Hang(), times=1)
     worker = night.start_worker()
     block = night.queue_request(flora)
-    _until(lambda: night.kommo.calls(flora))
+    wait_for(lambda: night.kommo.calls(flora))
 
     _kill(worker)
     night.start_worker()
@@ -191,7 +185,7 @@ def test_sigterm_lets_a_job_finish_within_the_grace(night: Night, flora: Account
     night.ai.delay_seconds = 1.5
     worker = night.start_worker()
     block = night.queue_request(flora)
-    _until(lambda: night.ai.count == 1)
+    wait_for(lambda: night.ai.count == 1)
 
     worker.terminate()
 
@@ -206,7 +200,7 @@ def test_sigterm_hands_back_what_does_not_finish_without_spending_a_retry(
     night.ai.delay_seconds = 20
     worker = night.start_worker(worker_grace_seconds=1)
     block = night.queue_request(flora)
-    _until(lambda: night.ai.count == 1)
+    wait_for(lambda: night.ai.count == 1)
 
     worker.terminate()
     assert worker.wait(6) == 0
@@ -220,7 +214,7 @@ def test_sigterm_hands_back_what_does_not_finish_without_spending_a_retry(
 
 def test_an_idle_worker_stops_at_once(night: Night) -> None:
     worker = night.start_worker()
-    _until(lambda: work_queue(night.redis) and night.redis.smembers("rq:workers"))
+    wait_for(lambda: work_queue(night.redis) and night.redis.smembers("rq:workers"))
 
     worker.terminate()
 
@@ -234,7 +228,7 @@ def test_redis_restarted_in_mid_job_and_with_jobs_queued_loses_none(
     night.ai.delay_seconds = 2
     worker = night.start_worker()
     blocks = [night.queue_request(flora, f"Hello {number}") for number in range(8)]
-    _until(lambda: night.ai.count >= 4)
+    wait_for(lambda: night.ai.count >= 4)
 
     night.redis_server.kill()
     time.sleep(1)
@@ -270,7 +264,7 @@ def test_a_redis_that_hangs_for_a_while_loses_no_answer(night: Night, flora: Acc
     night.ai.delay_seconds = 1
     worker = night.start_worker()
     block = night.queue_request(flora)
-    _until(lambda: night.ai.count == 1)
+    wait_for(lambda: night.ai.count == 1)
 
     night.redis_server.pause()
     time.sleep(4)
@@ -310,7 +304,7 @@ def test_the_hanging_ai_of_one_business_does_not_delay_the_answers_of_another(
         night.start_worker()
         for _ in range(30):
             night.queue_request(beta)
-        _until(lambda: hanging.count >= night.settings.worker_concurrency)
+        wait_for(lambda: hanging.count >= night.settings.worker_concurrency)
 
         started = time.monotonic()
         block = night.queue_request(flora)
@@ -327,7 +321,7 @@ def test_redis_restarted_while_an_answer_waits_for_its_next_try_loses_it_not(
     night.start_worker()
     block = night.queue_request(flora)
     scheduled = work_queue(night.redis).scheduled_job_registry
-    _until(lambda: scheduled.get_job_count(cleanup=False) == 1)
+    wait_for(lambda: scheduled.get_job_count(cleanup=False) == 1)
 
     night.redis_server.kill()
     time.sleep(1)
@@ -347,7 +341,7 @@ def test_a_job_that_failed_for_good_is_among_the_failed_ones_at_once(
     assert night.wait(block, 10).body["data"]["status"] == "fail"
 
     failed = work_queue(night.redis).failed_job_registry
-    _until(lambda: failed.get_job_count(cleanup=False) == 1, 2)
+    wait_for(lambda: failed.get_job_count(cleanup=False) == 1, 2)
     [job] = [Job.fetch(one, night.redis, JSONSerializer) for one in failed.get_job_ids()]
     assert job.retries_left == 0
     result = job.latest_result()
@@ -420,7 +414,7 @@ class TestConversationsOverTwoWorkers:
         ai.delay_seconds = 3
         doomed = night.start_worker()
         first = night.queue_request(chatty, "first", entity_id=7)
-        _until(lambda: ai.count)
+        wait_for(lambda: ai.count)
         doomed.kill()
         ai.delay_seconds = 0
         second = night.queue_request(chatty, "second", entity_id=7)

@@ -10,16 +10,17 @@ from typing import Any
 
 import jwt
 import pytest
-from helpers import Ask, Salesbot, wait_for
+from helpers import Ask, Salesbot, let_pass, wait_for
 from redis import Redis
 
 from kommo_bridge.answers.record import OPEN_KEY
 from kommo_bridge.app import create_app
 from kommo_bridge.conversations.keys import integration_name
-from kommo_bridge.errors import AlertError, PartnerError
+from kommo_bridge.errors import AlertError, ContinuedWithFailure, KommoError
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.jobs import Parts, answer
+from kommo_bridge.kommo.pacing import Pacer
 from kommo_bridge.monitoring.alert_state import HOUR, AlertState, due
 from kommo_bridge.monitoring.alert_state import KEY as ALERTS_KEY
 from kommo_bridge.monitoring.alerts import Alerts
@@ -99,7 +100,7 @@ def look(watch: Watch, redis: Redis, now: float | None = None, *, tokens: bool =
 
 
 def fail(parts: Parts, ask: Ask, number: int) -> None:
-    with pytest.raises(PartnerError):
+    with pytest.raises((ContinuedWithFailure, KommoError)):
         answer(ask(entity_id=number), parts)
 
 
@@ -158,14 +159,22 @@ class TestFailures:
         assert look(watch, redis) == ["token_refused resolved"]
 
     def test_a_block_by_kommo(
-        self, parts: Parts, ask: Ask, kommo: StandInKommo, watch: Watch, redis: Redis
+        self,
+        parts: Parts,
+        ask: Ask,
+        kommo: StandInKommo,
+        acme: Integration,
+        watch: Watch,
+        redis: Redis,
     ) -> None:
         kommo.faults.order(Status(429, headers={"Retry-After": "1"}))
         kommo.faults.order(Status(403))
         request = ask()
-        assert answer(request, parts)
+        wait = answer(request, parts)
+        assert wait
         assert look(watch, redis) == []
-        time.sleep(1.1)
+        let_pass(redis, wait)
+        wait_for(lambda: not Pacer(redis).paused_seconds(acme.host))
 
         assert answer(request, parts)
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from helpers import let_pass
 from redis import Redis
 from rq.job import Job
 from rq.rate_limit import RateLimitRegistry
@@ -57,11 +58,6 @@ def request(number: int, subdomain: str = "acme", **changes: str) -> WidgetReque
 def settings(settings: Settings) -> Settings:
     """Two jobs of one integration at a time."""
     return replace(settings, worker_concurrency=2)
-
-
-@pytest.fixture
-def queue(redis: Redis, settings: Settings) -> JobQueue:
-    return JobQueue(redis, settings)
 
 
 def queued(redis: Redis) -> list[str]:
@@ -116,7 +112,7 @@ class TestOnce:
         assert queue.enqueue(request(1)) is False
 
     def test_job_and_record_come_together(self, queue: JobQueue, redis: Redis) -> None:
-        before = time.time()
+        before = int(time.time())  # Redis' clock, in whole seconds
         queue.enqueue(request(1))
 
         job_id = request(1).job_id
@@ -337,7 +333,7 @@ class TestPlainWorker:
         account: Account,
         ai: StandInAI,
     ) -> None:
-        ai.faults.order(openai_error(503), times=50)
+        ai.faults.order(openai_error(503, headers={"Retry-After": "30"}), times=None)
         waiting = request(1, return_url=kommo.open_block(account).return_url)
         queue.enqueue(waiting)
 
@@ -348,6 +344,7 @@ class TestPlainWorker:
         assert limit(redis).get_allowed_job_ids() == []
 
         ai.faults.clear()
+        let_pass(redis, 30)
         redis.zadd(scheduled.key, {waiting.job_id: time.time() - 1})
         scheduler = RQScheduler([work_queue(redis)], connection=redis, serializer=JSONSerializer)
         scheduler.acquire_locks()  # type: ignore[no-untyped-call]

@@ -20,7 +20,7 @@ from redis import Redis
 from werkzeug.test import TestResponse
 
 from kommo_bridge.app import create_app
-from kommo_bridge.errors import AssistantError
+from kommo_bridge.errors import ContinuedWithFailure
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.jobs import Parts, answer
@@ -186,7 +186,7 @@ def test_an_answer_and_a_failure_are_seen(
 ) -> None:
     answer(ask(), parts)
     ai.faults.order(openai_error(401), times=1)
-    with pytest.raises(AssistantError):
+    with pytest.raises(ContinuedWithFailure):
         answer(ask(entity_id=8), parts)
     parts.steps.metrics.flush()
 
