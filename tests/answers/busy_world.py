@@ -72,7 +72,7 @@ class BusyWorld:
         self.blocks: dict[str, WaitingBlock] = {}
         self.pauses: list[Pause] = []
         self.resumes: list[tuple[tuple[str, int], float]] = []
-        self.limited: list[tuple[str, float, float]] = []
+        self.limited: list[tuple[str, str, float, float]] = []
         self.refused: set[str] = set()
         self.expired: set[str] = set()
         self.died: set[str] = set()

@@ -74,7 +74,7 @@ def limit(world: BusyWorld) -> None:
             return False
         now = time.monotonic()
         # The answer has to arrive first, and other calls may be on their way.
-        world.limited.append((name, now + 0.5, now + LIMITED_SECONDS))
+        world.limited.append((request.path, name, now + 0.5, now + LIMITED_SECONDS))
         return True
 
     headers = {"Retry-After": str(LIMITED_SECONDS)}

@@ -78,6 +78,15 @@ def told(saw: Seen) -> list[str]:
     ]
 
 
+def noted(world: BusyWorld) -> list[tuple[str, float, float]]:
+    """The pauses that Kommo asked for: not those that nobody could note, dead or without Redis."""
+    return [
+        (name, start, end)
+        for path, name, start, end in world.limited
+        if path not in world.died and not any(abs(start - at) < 2 for at in world.redis_away_at)
+    ]
+
+
 def seen(world: BusyWorld) -> Seen:
     """What the partners recorded, and what was done to them."""
     kommo, redis_away_at = world.kommo, world.redis_away_at
@@ -102,7 +111,7 @@ def seen(world: BusyWorld) -> Seen:
         pauses=world.pauses,
         resumes=world.resumes,
         paces={one.subdomain: kommo.calls(one) for one in world.accounts},
-        limited=world.limited,
+        limited=noted(world),
         unsure={one.conversation for one in texts if one.path in lost},
         late=world.late.between,
         reply_deadline=world.settings.reply_deadline_seconds,
