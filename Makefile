@@ -10,7 +10,7 @@ BROWSER := $(if $(CI),yes,$(shell command -v chromedriver 2>/dev/null))
 # The floor of branch coverage (pyproject.toml) is for the whole suite, not for a part of it.
 COVERAGE := $(if $(ARGS),,--cov --cov-report=)
 
-.PHONY: help demo test run check lock lowest bench soak pace upgrade fuzz recovery fields logos hooks clean
+.PHONY: help demo test run check lock lowest bench soak pace upgrade fuzz simulate recovery fields logos hooks clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,9 @@ upgrade: $(VENV)/installed  ## every process restarted under load; 0 lost and 0 
 
 fuzz: $(VENV)/installed  ## the property tests with many examples
 	FUZZ_EXAMPLES=$(or $(EXAMPLES),5000) $(BIN)/python -m pytest -n 2 -m hypothesis -q
+
+simulate: $(VENV)/installed  ## SEEDS=n schedules of customers, partners and crashes; 0 broken rules, or it fails
+	@PYTHONPATH=tests $(BIN)/python -m simulation --seeds $(or $(SEEDS),20000)
 
 fields: $(VENV)/installed  ## docs/fields.md, from the declarations of the fields
 	$(BIN)/python -m kommo_bridge.integrations.fields_page > docs/fields.md

@@ -27,6 +27,8 @@ from kommo_bridge.answers.view import View
 from kommo_bridge.answers.wording import Wording
 from kommo_bridge.conversations.memory import Conversations
 from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.kommo.continuation import Continuation
+from kommo_bridge.kommo.results import CallResult
 from kommo_bridge.kommo.slot import NotNow
 from kommo_bridge.kommo.widget_request import WidgetRequest
 
@@ -40,8 +42,8 @@ class Called:
     waiting: WidgetRequest
     outcome: Outcome
     turn: Turn | None
-    error: str
-    gone: bool
+    body: Continuation
+    result: CallResult
 
 
 class Calls:
@@ -79,13 +81,13 @@ class Calls:
         return self._call(view.conversation.by_id[step.job_id], step.outcome, view, None)
 
     def _call(self, target: Message, outcome: Outcome, view: View, turn: Turn | None) -> View:
-        """One continue call. That it leaves is noted before: only then can a 404 tell later that
-        it had arrived. A pause is looked at in the same step."""
-        sender, waiting = self.sender, view.request_of(target.job_id)
-        booked = sender.book(self.integration, target.job_id)
+        """One continue call, at the account's pace."""
+        booked = self.sender.book(self.integration, target.job_id)
         if isinstance(booked, NotNow):
             later = replace(target, next_at=view.now + booked.seconds)
             return self.state.keep(Changes(messages=(later,)))
+        waiting = view.request_of(target.job_id)
+        body = self.sender.body(waiting, outcome, self.integration, plain=target.plain)
         with booked as slot:
             begun = replace(
                 target,
@@ -93,38 +95,47 @@ class Calls:
                 unknown_since=target.unknown_since or view.now,
                 called_at=view.now,
             )
-            view = self.state.keep(
-                Changes(
-                    messages=(begun,),
-                    hold=HOLD_WHILE_SENDING,
-                    unless_paused=not outcome.silent,
-                    turns=view.conversation.with_turn(turn) if turn else None,
-                )
-            )
+            view = self._begin(begun, view, turn)
             if not (view.mine and view.kept):
                 return view
             started = time.monotonic()
-            body = sender.body(waiting, outcome, self.integration, plain=target.plain)
-            result = sender.call(slot, waiting, body, self.integration)
+            result = self.sender.call(slot, waiting, body, self.integration)
+        called = Called(begun, target, waiting, outcome, turn, body, result)
+        return self._judge(called, view, view.now + time.monotonic() - started)
+
+    def _begin(self, begun: Message, view: View, turn: Turn | None) -> View:
+        """Note that the call leaves: only then can a 404 tell later that it had arrived. A pause is
+        looked at in the same step, so that nothing spoken leaves after it."""
+        silent = begun.outcome is not None and begun.outcome.silent
+        turns = view.conversation.with_turn(turn) if turn else None
+        return self.state.keep(
+            Changes(
+                turns=turns, messages=(begun,), hold=HOLD_WHILE_SENDING, unless_paused=not silent
+            )
+        )
+
+    def _judge(self, called: Called, view: View, now: float) -> View:
+        """What the response means, and what follows; `now` as of its arrival."""
+        result, outcome = called.result, called.outcome
         fresh = None
         if result.status == HTTPStatus.UNAUTHORIZED:
-            fresh = sender.token_changed(waiting, self.integration)
+            fresh = self.sender.token_changed(called.waiting, self.integration)
         self.integration = fresh or self.integration
         meaning = verdict(
             result,
-            target,
-            handlers=bool(body.shows),
+            called.target,
+            handlers=bool(called.body.shows),
             short=outcome.silent or outcome.source == "fallback",
             token_changed=fresh is not None,
+            late=now >= called.target.at + view.conversation.rules.reply_deadline,
         )
-        called = Called(begun, target, waiting, outcome, turn, result.error, result.status in GONE)
         match meaning:
             case Accepted():
                 return self._accepted(called, view)
             case Final():
                 return self._ended(called, view)
             case Later():
-                return self._later(called, meaning, view, view.now + time.monotonic() - started)
+                return self._later(called, meaning, view, now)
 
     def _accepted(self, called: Called, view: View) -> View:
         """The customer was told: remember it, and let the turn's other Salesbots go."""
@@ -156,11 +167,11 @@ class Calls:
         if called.turn is None:
             return self.state.keep(Changes(messages=(ended,)))
         if _is_last(ended, called.turn, view):
-            self.sender.given_up(called.waiting, called.error)
+            self.sender.given_up(called.waiting, called.result.error)
             # Kept for an operator who mends the token and requeues the job.
-            ended = replace(ended, outcome=None if called.gone else called.outcome)
+            ended = replace(ended, outcome=None if called.result.status in GONE else called.outcome)
         turns = self._handed_on(called.target, called.turn, view)
-        return self.state.keep(Changes(turns=turns, messages=(ended,), error=called.error))
+        return self.state.keep(Changes(turns=turns, messages=(ended,), error=called.result.error))
 
     def _later(self, called: Called, meaning: Later, view: View, now: float) -> View:
         """Wait for the next try; what surely did not arrive may still be taken back."""
@@ -188,7 +199,7 @@ class Calls:
     def _short(self, called: Called) -> Outcome:
         """The text itself may be what Kommo refuses."""
         text = self.wording.say("fallback")
-        error = f"Kommo refused the reply ({called.error})"
+        error = f"Kommo refused the reply ({called.result.error})"
         return Outcome("fail", text, error=error, source="fallback")
 
     def give_up(self, step: GiveUp, view: View) -> View:

@@ -24,7 +24,17 @@ RECORD_PREFIX = f"{PREFIX}answer:"
 TEXTS_KEPT_SECONDS = 3600
 MIN_KEPT_SECONDS = 24 * 3600
 MAX_KEPT_SECONDS = 7 * 24 * 3600
-FIELDS = ("request", "state", "outcome", "uncertain", "failures", "next_at", "called_at", "plain")
+FIELDS = (
+    "request",
+    "state",
+    "outcome",
+    "uncertain",
+    "failures",
+    "next_at",
+    "called_at",
+    "plain",
+    "settled",
+)
 
 
 def record_key(job_id: str) -> str:
@@ -75,14 +85,14 @@ def message_of(job_id: str, value: bytes, record: list[bytes | None]) -> tuple[M
     """One message and its person, out of a text and a record's `FIELDS`."""
     number, _, kept = value.decode().partition("|")
     text = json.loads(kept)
-    _, state, outcome, unknown, failures, next_at, called_at, plain = record
+    _, state, outcome, unknown, failures, next_at, called_at, plain, settled = record
     message = Message(
         job_id=job_id,
         at=int(number) / 1_000_000,
         text=text.get("text", ""),
         own=text.get("own", True),
         state=_state(state),
-        outcome=_outcome(outcome, unknown),
+        outcome=_outcome(outcome, unknown or settled),
         unknown_since=float(unknown) if unknown else None,
         failures=int(failures or 0),
         next_at=float(next_at or 0),
@@ -93,9 +103,10 @@ def message_of(job_id: str, value: bytes, record: list[bytes | None]) -> tuple[M
 
 
 def close_record(redis: Redis, job_id: str, error: str) -> None:
-    """Give one request up whose conversation cannot be looked at."""
+    """Give one request up whose conversation cannot be looked at; one that has ended stays so."""
     with redis.pipeline() as pipeline:
-        pipeline.hset(record_key(job_id), mapping={"state": GIVEN_UP, "error": error})
+        pipeline.hsetnx(record_key(job_id), "state", GIVEN_UP)
+        pipeline.hsetnx(record_key(job_id), "error", error)
         pipeline.zrem(OPEN_KEY, job_id)
         pipeline.execute()
 
@@ -118,12 +129,13 @@ def _json(outcome: Outcome) -> str:
     return json.dumps(asdict(outcome), ensure_ascii=False)
 
 
-def _outcome(kept: bytes | None, unknown: bytes | None) -> Outcome | None:
-    """The first version wrote `skip` before the customer was told: that decides nothing here."""
+def _outcome(kept: bytes | None, decided: bytes | None) -> Outcome | None:
+    """The first version wrote `skip` before the customer was told: while the text still waits to be
+    answered, that decides nothing here."""
     if not kept:
         return None
     values = json.loads(kept)
-    too_early = values["status"] == "skip" and "source" not in values and not unknown
+    too_early = values["status"] == "skip" and "source" not in values and not decided
     return None if too_early else Outcome.of(values)
 
 

@@ -8,11 +8,9 @@ one of them alone. All values are seconds. Deadlines that operators set are sett
 # Before the second, third ... try of a failing call; the last one repeats until the deadline.
 WAITS = (2, 5, 10, 20, 40, 60)
 
-# One call to Kommo: the longest wait for its slot, the longest call.
-LONGEST_SLOT_WAIT = 2.0
-LONGEST_CALL = 10.0
-# Who works on a conversation holds it that long, and longer while the AI is asked.
-HOLD = 5.0
+# Who works on a conversation holds it that long: longer than a look at a tag takes, with the wait
+# for its slot. Longer still while Kommo is called, and while the AI is asked.
+HOLD = 6.0
 HOLD_WHILE_SENDING = 15.0
 # The AI's time ends before the deadline, so that the fallback leaves in time.
 ASK_MARGIN = 1.0

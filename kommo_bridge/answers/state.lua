@@ -22,15 +22,19 @@ local mine = held == token and 1 or 0
 
 if first ~= '' then
   redis.call('HSETNX', record, 'request', first)
-  local state, reported, outcome = unpack(redis.call('HMGET', record, 'state', 'reported', 'outcome'))
-  if state == 'given_up' and reported and outcome and former ~= '' then
+  local state, reported, error, outcome = unpack(
+    redis.call('HMGET', record, 'state', 'reported', 'error', 'outcome'))
+  -- The first version noted no error.
+  if state == 'given_up' and (reported or not error) and outcome and former ~= '' then
     -- An operator has requeued the job: the reply that is kept gets another try, as if just written.
     redis.call('HDEL', record, 'state', 'reported', 'error', 'uncertain', 'failures', 'next_at',
       'called_at')
     redis.call('ZADD', open, time[1], job)
     number, state = string.format('%.0f', time[1] * 1000000 + time[2]), nil
   end
-  if not state then redis.call('HSETNX', texts, job, number .. '|' .. text) end
+  if not state and redis.call('HSETNX', texts, job, number .. '|' .. text) == 1 and outcome then
+    redis.call('HSET', record, 'settled', '1')
+  end
 end
 
 local paused = redis.call('EXISTS', pause)
@@ -53,7 +57,7 @@ local found = redis.call('HGETALL', texts)
 local states = {}
 for place = 1, #found, 2 do
   states[#states + 1] = redis.call('HMGET', records .. found[place], 'request', 'state', 'outcome',
-    'uncertain', 'failures', 'next_at', 'called_at', 'plain')
+    'uncertain', 'failures', 'next_at', 'called_at', 'plain', 'settled')
 end
 local marks = {paused, redis.call('EXISTS', no_text), redis.call('GET', tagged)}
 local counted = {redis.call('GET', hour), redis.call('HGET', day, 'replies'),

@@ -154,7 +154,8 @@ class _Run:
         """A turn in two: the Salesbot that may have got the reply, and the others."""
         alone = replace(step.turn, job_ids=(step.job_id,))
         others = tuple(one for one in step.turn.job_ids if one != step.job_id)
-        rest = Turn(others, asked=step.turn.asked, error="not known whether the reply has arrived")
+        error = "not known whether the reply has arrived"
+        rest = Turn(others, asked=step.turn.asked, error=error, final=True)
         turns = view.conversation.without_turn(step.turn)
         return self.state.keep(Changes(turns=(alone, rest, *turns)))
 

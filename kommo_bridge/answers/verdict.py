@@ -52,7 +52,13 @@ Verdict = Accepted | Final | Later
 
 
 def verdict(
-    result: CallResult, message: Message, *, handlers: bool, short: bool, token_changed: bool
+    result: CallResult,
+    message: Message,
+    *,
+    handlers: bool,
+    short: bool,
+    token_changed: bool,
+    late: bool = False,
 ) -> Verdict:
     """What became of a call, and what to do next.
 
@@ -62,6 +68,7 @@ def verdict(
         handlers: Execute handlers were sent.
         short: The fallback sentence was sent already, or nothing.
         token_changed: It was refused, and another one has been stored meanwhile.
+        late: The customer has waited for the whole reply deadline.
     """
     was_unknown = message.unknown_since is not None
     gone = result.status in GONE
@@ -76,7 +83,7 @@ def verdict(
     if result.status == HTTPStatus.BAD_REQUEST and handlers:
         return Later(0.0, unknown, plain=True)
     wait = wait_after(message.failures)
-    tried = message.failures + 1 >= TRIES_BEFORE_SHORT
+    tried = late or message.failures + 1 >= TRIES_BEFORE_SHORT
     if result.status in ABOUT_THE_TEXT and not short and not unknown and tried:
         return Later(0.0, short=True)
     return Later(max(wait, result.retry_after_seconds or 0.0), unknown)

@@ -28,6 +28,7 @@ from rq.job import Job
 from rq.logutils import setup_loghandlers
 from rq.worker import BaseWorker, WorkerStatus
 
+from kommo_bridge.answers.retries import SWEEP_EVERY
 from kommo_bridge.errors import BridgeError
 from kommo_bridge.queue.intake import Intake
 from kommo_bridge.queue.job_timeout import TickedDeathPenalty
@@ -205,7 +206,7 @@ class ThreadWorker(BaseWorker):
             Task("clean", CLEAN_SECONDS, self._recovery.clean),
         ]
         if sweep:
-            own.append(Task("sweep", RECOVERY_SECONDS, in_background("sweep", sweep)))
+            own.append(Task("sweep", SWEEP_EVERY, in_background("sweep", sweep)))
         return own
 
     def _keep_leases(self) -> None:

@@ -68,9 +68,9 @@ def widget_requests(
             accepted_at=started,
             request_id=current_line().request_id,
         )
-        if integration.account_id is None and claims.account_id:
-            integrations.bind_account(integration, claims.account_id)
         result = current_line().result = "queued" if queue.enqueue(checked) else "repeated"
+        if integration.account_id is None and claims.account_id:  # it decides nothing here
+            integrations.bind_account(integration, claims.account_id)
         annotate(
             f"widget request {result}",
             job=checked.job_id,

@@ -13,7 +13,7 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 from werkzeug.test import TestResponse
 
-from kommo_bridge.app import create_app
+from kommo_bridge.app import BridgeApp, create_app
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.store import WEB_BUSY_TIMEOUT_SECONDS, IntegrationStore
 from kommo_bridge.queue.enqueue import FUNCTION
@@ -21,6 +21,7 @@ from kommo_bridge.queue.state import work_queue
 from kommo_bridge.redis_client import PREFIX
 from kommo_bridge.settings import RateLimit, Settings
 from kommo_bridge.telemetry.metrics import KEY as METRICS_KEY
+from kommo_bridge.telemetry.metrics import Metrics
 from local.partners.kommo.widget_requests import WIDGET_REQUEST_PATH, Encoding
 from local.redis_server import RedisServer
 
@@ -410,7 +411,7 @@ def test_no_request_waits_for_a_connection_that_a_flush_of_the_metrics_has(
     client: FlaskClient, salesbot: Salesbot, redis_server: RedisServer
 ) -> None:
     post(client, salesbot.write(1))
-    pool = client.application.config["KOMMO_BRIDGE_METRICS"]._redis.connection_pool
+    pool = metrics_of(client)._redis.connection_pool
     held = pool.get_connection()
 
     commands = commands_of(client, salesbot.write(2), redis_server)
@@ -419,12 +420,17 @@ def test_no_request_waits_for_a_connection_that_a_flush_of_the_metrics_has(
     assert commands == ["EVALSHA"]
 
 
+def metrics_of(client: FlaskClient) -> Metrics:
+    assert isinstance(client.application, BridgeApp)
+    return client.application.metrics
+
+
 def commands_of(
     client: FlaskClient, written: tuple[str, bytes], redis_server: RedisServer
 ) -> list[str]:
     """What Redis is asked while one request is answered and the metrics are not flushed."""
     seen: list[str] = []
-    no_flush = client.application.config["KOMMO_BRIDGE_METRICS"]._flushing
+    no_flush = metrics_of(client)._flushing
     with Redis.from_url(redis_server.url) as spy, Redis.from_url(redis_server.url) as marker:
         marker.ping()  # connects
         with no_flush, spy.monitor() as monitor:

@@ -1,0 +1,1 @@
+"""A deterministic world around the answers: one seed, one schedule, a clock that jumps."""
