@@ -15,8 +15,6 @@ HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 SOURCE = re.compile(r"`([\w./-]+/[\w.-]+\.(?:py|lua)|[\w-]+\.py)`")
 TARGET = re.compile(r"^([a-z]+):", re.MULTILINE)
 COMMAND = re.compile(r"(?:`|^)make ([a-z]+)", re.MULTILINE)
-# Come with the tests that they run.
-COMING = {"simulate"}
 # Where the name of a file may begin: the documents of the code name it from the package on.
 BASES = (ROOT, ROOT / "kommo_bridge", ROOT / "kommo_bridge" / "answers")
 
@@ -50,14 +48,14 @@ def test_every_file_that_is_named_is_there(page: Path) -> None:
 def test_every_command_of_make_is_one(page: Path) -> None:
     targets = TARGET.findall((ROOT / "Makefile").read_text(encoding="utf-8"))
 
-    assert set(COMMAND.findall(page.read_text(encoding="utf-8"))) <= {*targets, *COMING}
+    assert set(COMMAND.findall(page.read_text(encoding="utf-8"))) <= set(targets)
 
 
 def test_the_readme_names_every_command_of_make() -> None:
     targets = TARGET.findall((ROOT / "Makefile").read_text(encoding="utf-8"))
     named = COMMAND.findall((ROOT / "README.md").read_text(encoding="utf-8"))
 
-    assert set(targets) - COMING == set(named) - COMING
+    assert set(targets) == set(named)
 
 
 def test_the_clock_of_an_answer_shows_every_wait() -> None:
