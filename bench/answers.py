@@ -3,9 +3,10 @@
     python bench/answers.py [--at-once 1,16,64,128,256]
 
 First the bridge's own share: from the widget request to the continue call, without the AI's time,
-one answer after another. Then N answers at once in one worker process: a new one is queued when
-one is continued, the AI takes three seconds; beside the ideal of N/3 a second, and beside RQ's own
-worker pool. Memory is PSS: what is shared is counted by its share.
+one answer after another; then how much later a reply comes that is held until it is quiet. Then N
+answers at once in one worker process: a new one is queued when one is continued, the AI takes three
+seconds; beside the ideal of N/3 a second, and beside RQ's own worker pool. Memory is PSS: what is
+shared is counted by its share.
 """
 
 import argparse
@@ -29,6 +30,9 @@ PART = "answers"
 SHARE_ANSWERS = 100
 SHARE_AI_SECONDS = 0.2
 AI_SECONDS = 3.0
+BURST_SECONDS = 2.0
+SLOW_AI_SECONDS = 2.5
+QUICK_AI_SECONDS = 0.5
 ROUNDS = 4
 AT_ONCE = (1, 16, 64, 128, 256)
 POOL = 8
@@ -41,7 +45,7 @@ def measure(
     at_once: Sequence[int] = AT_ONCE, *, answers: int = SHARE_ANSWERS, pool: int = POOL
 ) -> list[Figure]:
     """All figures of this part; `pool` is the size of RQ's worker pool, 0 leaves it out."""
-    figures = own_share(answers)
+    figures = own_share(answers) + held_replies(max(3, answers // 10))
     for number in at_once:
         figures += _concurrency(number)
     return figures + (_worker_pool(pool) if pool else [])
@@ -60,6 +64,26 @@ def own_share(answers: int) -> list[Figure]:
         Figure(PART, "own share of an answer, p50", p50, "ms", "", None, "< 40 ms", p50 < 40),
         Figure(PART, "own share of an answer, p99", p99, "ms", "", None, "< 150 ms", p99 < 150),
     ]
+
+
+def held_replies(answers: int) -> list[Figure]:
+    """How much later than the AI, or than the quiet time, a single message's reply comes."""
+    figures = []
+    for ai_seconds, than in ((SLOW_AI_SECONDS, "the AI"), (QUICK_AI_SECONDS, "the quiet time")):
+        with stage(ACCOUNTS, {"burst_seconds": BURST_SECONDS, "replies_per_hour": 0}) as it:
+            it.start("web", "web")
+            it.start("worker", "worker")
+            wait_for_web(it.url, workers=1)
+            it.ai.delay_seconds = ai_seconds
+            longest = max(ai_seconds, BURST_SECONDS)
+            more = [
+                _one(it, number) - (longest - ai_seconds) * 1000 for number in range(answers + 2)
+            ]
+        p50 = percentile(more[2:], 0.5)
+        what = f"a held reply is later than {than}, p50"
+        beside = f"AI of {ai_seconds:g} s, {BURST_SECONDS:g} s quiet"
+        figures.append(Figure(PART, what, p50, "ms", beside, None, "< 60 ms", p50 < 60))
+    return figures
 
 
 def _one(it: Stage, number: int) -> float:
