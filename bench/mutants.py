@@ -52,14 +52,15 @@ PARTS = (
         "answers",
         "plan turns words verdict retries record view changes conversation",
         "answers/test_plan.py answers/test_turns.py answers/test_verdict.py"
-        " answers/test_retries.py answers/test_kept.py",
+        " answers/test_retries.py answers/test_kept.py"
+        " answers/test_conversation.py",
     ),
     Part(
         "kommo",
         "kommo",
         "blocks body return_url text continuation tokens widget_request",
         "kommo/test_blocks.py kommo/test_continuation.py kommo/test_tokens.py"
-        " kommo/test_widget_request.py",
+        " kommo/test_widget_request.py kommo/test_where_a_token_may_go.py",
     ),
     Part("queue", "queue", "shares", "queue/test_shares.py"),
     Part(
