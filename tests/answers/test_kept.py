@@ -71,6 +71,7 @@ class TestRecords:
             EVERYTHING,
             Message("a", T, "Hi"),
             Message("a", T, "", outcome=YES),
+            Message("a", T, "", outcome=SKIP),
             Message("a", T, "", state="continued"),
             Message("a", T, "", state="given_up", outcome=YES),
         ],
@@ -305,6 +306,11 @@ class TestChanges:
         assert [one[0] for one in found[:4]] == ["OF", "HDEL", "HSET", "ZADD"]
         assert found[4] == ("OF", "")
         assert found[5][0] == "SET"
+
+    def test_messages_and_turns_change_together(self) -> None:
+        found = commands(text("a"), messages=(text("a", failures=1),), turns_after=(turn("a"),))
+
+        assert [one[0] for one in found] == ["OF", "HDEL", "HSET", "ZADD", "OF", "HSET", "EXPIRE"]
 
     def test_fields_without_a_value_are_taken_away(self) -> None:
         found = commands(text("a"), messages=(replace(EVERYTHING, unknown_since=None),))
