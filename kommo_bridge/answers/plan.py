@@ -1,6 +1,6 @@
 """The rules of a turn: one picture of a conversation in, one step out.
 
-    plan(conversation, now) -> Ask | Say | LookUp | Send | LetGo | GiveUp | Close | Wait
+    plan(conversation, now) -> Ask | Say | LookUp | Send | LetGo | Part | GiveUp | Close | Wait
 
 Who looks for a rule finds it here:
 
@@ -10,7 +10,8 @@ Who looks for a rule finds it here:
 * the turn's deadline is its oldest text's ....... `words._too_late`
 * the newest Salesbot first, then the next older . `_send` and `turns.target_of`
 * `skip` only after the customer was told ........ `_let_go`, marked in `calls` on acceptance
-* an unknown outcome keeps its own Salesbot ...... `_send`; it holds the next turn back: `plan`
+* an unknown outcome keeps its own Salesbot ...... `_send`; it holds the next turn back: `plan`;
+  the others of its turn go on without it ....... `_part`
 * a sentence of ours instead of the AI's ......... the functions of `words.RULES`
 * hand-made bots and persons of one lead ......... `turns`, and the picture holds one person alone
 
