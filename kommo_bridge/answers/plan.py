@@ -10,8 +10,8 @@ Who looks for a rule finds it here:
 * the turn's deadline is its oldest text's ....... `words._too_late`
 * the newest Salesbot first, then the next older . `_send` and `turns.target_of`
 * `skip` only after the customer was told ........ `_let_go`, marked in `calls` on acceptance
-* an unknown outcome keeps its own Salesbot ...... `_send`; it holds the next turn back: `plan`;
-  the others of its turn go on without it ....... `_part`
+* an unknown outcome keeps its own Salesbot ...... `_send`; after the deadline alone: `_part`
+* it holds the next turn back for 15 s ........... `plan` and `turns.holds_back_until`
 * a sentence of ours instead of the AI's ......... the functions of `words.RULES`
 * hand-made bots and persons of one lead ......... `turns`, and the picture holds one person alone
 
@@ -59,15 +59,17 @@ def plan(conversation: Conversation, now: float) -> Step:
     """The next step in a conversation; `now` in seconds since the epoch, by Redis' clock."""
     if conversation.paused or conversation.tagged:
         return _leave_to_the_human(conversation, now)
+    turns = last_minute_first(conversation, turns_of(conversation), now)
     waits: list[float] = []
-    for turn in last_minute_first(conversation, turns_of(conversation), now):
+    for place, turn in enumerate(turns, start=1):
         step = _carry_on(conversation, turn, now)
         if not isinstance(step, Wait):
             return step
         waits.append(step.seconds or 0.0)
         until = holds_back_until(turn, conversation.rules, now)
         if until:
-            waits.append(until - now)
+            matters = place < len(turns) or len(turn.job_ids) > 1  # what follows, or `_part`
+            waits += [until - now] if matters else []
             break
     step = _let_go(conversation, now)
     if not isinstance(step, Wait):

@@ -89,7 +89,7 @@ FAULTS = (
         (
             Change("if conversation.paused or conversation.tagged:",
                    "if conversation.tagged:"),
-            Change("unless_paused=not outcome.silent", "unless_paused=False"),
+            Change("unless_paused=not silent", "unless_paused=False"),
             Change("if not view.kept or view.conversation.paused:", "if not view.kept:"),
         ),
         seed=8,

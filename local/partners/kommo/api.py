@@ -19,7 +19,7 @@ from local.partners.kommo.account import Account
 from local.partners.kommo.call_limit import CallLimit
 from local.partners.kommo.continue_body import body_faults
 from local.partners.kommo.problems import first_code, invalid_body, problem, unauthorized
-from local.partners.kommo.records import Continuation, Refusal, Violation
+from local.partners.kommo.records import Arrival, Continuation, Refusal, Violation
 from local.partners.kommo.widget_requests import WaitingBlock
 
 _CONTINUE_PATH = re.compile(r"/api/v4/(?:salesbot|marketingbot)/\d+/continue/(\d+)")
@@ -66,6 +66,7 @@ class KommoApi(LocalServer):
         # What every lead has in a field for long text.
         self.note = ""
         self._tags: dict[tuple[str, int], list[str]] = defaultdict(list)
+        self._arrivals: list[Arrival] = []
         self._continuations: list[Continuation] = []
         self._continued: dict[str, Continuation] = {}
         self._refusals: list[Refusal] = []
@@ -78,6 +79,10 @@ class KommoApi(LocalServer):
         if account is None:
             return
         self._limit.count(account.account_id)
+        if _CONTINUE_PATH.fullmatch(request.path):
+            arrival = Arrival(request.path, read_json(request.body) or {}, request.received_at)
+            with self._changed:
+                self._arrivals.append(arrival)
         caller = self._bearer_account(request)
         if caller and caller.subdomain != account.subdomain:
             violation = Violation(account.subdomain, caller.subdomain, request.path)

@@ -32,6 +32,20 @@ class Continuation:
 
 
 @dataclass(frozen=True)
+class Arrival:
+    """A continue call as it came in, whatever became of it; `at` is `time.monotonic()`."""
+
+    path: str
+    body: Any = field(repr=False)
+    at: float
+
+    @property
+    def silent(self) -> bool:
+        """The customer would see nothing of it."""
+        return is_silent(self.body)
+
+
+@dataclass(frozen=True)
 class Refusal:
     """A call that was refused: its status, Kommo's first error code, and where it came."""
 
@@ -48,3 +62,11 @@ class Violation:
     owner: str
     bearer_of: str
     path: str
+
+
+def is_silent(body: dict[str, Any]) -> bool:
+    """Whether a continue call shows the customer nothing: `skip`, or a dash that nobody prints."""
+    data = body.get("data", {})
+    return data.get("status") == "skip" or (
+        data.get("reply") in ("", "-") and not body.get("execute_handlers")
+    )

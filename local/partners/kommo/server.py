@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from local.partners.kommo.account import Account, sign_bot_token
 from local.partners.kommo.api import KommoApi
 from local.partners.kommo.call_limit import busiest_second
-from local.partners.kommo.records import Continuation, Refusal, Violation
+from local.partners.kommo.records import Arrival, Continuation, Refusal, Violation
 from local.partners.kommo.widget_requests import (
     WIDGET_REQUEST_PATH,
     Encoding,
@@ -162,6 +162,12 @@ class StandInKommo(KommoApi):
         return post_widget_request(sent)
 
     # Records
+
+    @property
+    def arrivals(self) -> list[Arrival]:
+        """The continue calls that came in, in order, also those that met a fault."""
+        with self._changed:
+            return list(self._arrivals)
 
     @property
     def continuations(self) -> list[Continuation]:

@@ -1,0 +1,119 @@
+"""What must hold of every conversation, on the real Redis with workers that die: T1 to T7.
+
+Seeds decide what customers, partners and operators do; the threads run as they like. More of it:
+`make fuzz`, or FUZZ_EXAMPLES=5000 for 20 seeds.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from busy_world import REFUSED, RENEWED, TROUBLED, BusyWorld
+from happenings import let_happen
+
+from kommo_bridge.settings import Settings
+from local.lateness import Lateness
+from local.partners.ai import StandInAI
+from local.partners.kommo.server import StandInKommo
+from local.promises import Seen, Text
+from local.redis_server import RedisServer
+
+SEEDS = int(os.environ.get("STATEFUL_SEED", "0")) or 1
+COUNT = max(1, int(os.environ.get("FUZZ_EXAMPLES", "0")) // 250)
+ACT_SECONDS = 5.0
+SETTLE_SECONDS = 120.0
+UNAUTHORIZED = 401
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis that may be killed."""
+    with RedisServer(tmp_path / "own-redis") as server:
+        yield server
+
+
+@pytest.fixture
+def settings(settings: Settings, own_redis: RedisServer) -> Settings:
+    return replace(
+        settings,
+        redis_url=own_redis.url,
+        reply_deadline_seconds=3,
+        continue_deadline_seconds=8,
+    )
+
+
+# A worker that dies in a callback or on its way out leaves a warning, as it should.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.hypothesis
+@pytest.mark.parametrize("seed", range(SEEDS, SEEDS + COUNT))
+def test_what_must_hold_of_every_conversation(
+    seed: int, settings: Settings, own_redis: RedisServer, kommo: StandInKommo, ai: StandInAI
+) -> None:
+    with Lateness() as late:
+        world = BusyWorld(seed, settings, own_redis, kommo, ai, late)
+        world.workers.start()
+        try:
+            let_happen(world, ACT_SECONDS)
+            still_open = world.settle(SETTLE_SECONDS)
+        finally:
+            world.workers.stop()
+        saw = seen(world)
+        broken = {name: found for name, found in saw.breaks().items() if found}
+
+    assert not world.workers.errors
+    assert not kommo.violations
+    assert not still_open
+    assert not broken, "\n".join([f"seed {seed}: {broken}", *sorted(world.story + told(saw))])
+
+
+def told(saw: Seen) -> list[str]:
+    """What came to Kommo, for the story of a failure."""
+    taken = {one.at for one in saw.continuations}
+    return [
+        f"{one.at:.3f} {one.path} {'takes' if one.at in taken else 'gets'} {one.body.get('data')}"
+        for one in saw.arrivals
+    ]
+
+
+def noted(world: BusyWorld) -> list[tuple[str, float, float]]:
+    """The pauses that Kommo asked for: not those that nobody could note, dead or without Redis."""
+    return [
+        (name, start, end)
+        for path, name, start, end in world.limited
+        if path not in world.died and not any(abs(start - at) < 2 for at in world.redis_away_at)
+    ]
+
+
+def seen(world: BusyWorld) -> Seen:
+    """What the partners recorded, and what was done to them."""
+    kommo, redis_away_at = world.kommo, world.redis_away_at
+    continued = {one.block.path for one in kommo.continuations}
+    unauthorized = {one.path for one in kommo.refusals if one.status == UNAUTHORIZED}
+    refused = {one.path for one in world.texts if one.entity[0] in world.refused}
+    gone = (world.expired | unauthorized | refused) - continued
+    calls = [one.path for one in kommo.arrivals]
+    lost = {path for path in gone if path in world.died or calls.count(path) > 1}
+
+    def calm(text: Text) -> bool:
+        until = text.at + world.settings.reply_deadline_seconds + 5
+        disturbed = any(text.at - 5 < at < until for at in redis_away_at)
+        return not disturbed and text.entity[0] not in (*TROUBLED, REFUSED, RENEWED)
+
+    texts = [replace(one, gone=one.path in gone, calm=calm(one)) for one in world.texts]
+    return Seen(
+        texts=texts,
+        questions=world.echo.questions,
+        continuations=kommo.continuations,
+        arrivals=kommo.arrivals,
+        pauses=world.pauses,
+        resumes=world.resumes,
+        paces={one.subdomain: kommo.calls(one) for one in world.accounts},
+        limited=noted(world),
+        unsure={one.conversation for one in texts if one.path in lost},
+        late=world.late.between,
+        reply_deadline=world.settings.reply_deadline_seconds,
+        continue_deadline=world.settings.continue_deadline_seconds,
+    )
