@@ -69,7 +69,8 @@ def _memory_commands(
     def forget(name: str, entity_type: str, entity_id: int) -> None:
         """Delete what is remembered (privacy requests). A pause stays.
 
-        Jobs keep a customer's message too: for an hour, a failed one for a week.
+        Jobs keep a customer's message too: for an hour, a failed one for a day (after an
+        unexpected error, a week).
         """
         with errors_as_messages():
             count = conversations.forget(_name(store, name, entity_type, entity_id))

@@ -70,7 +70,7 @@ class ThreadWorker(BaseWorker):
         concurrency: `WORKER_CONCURRENCY`.
         grace_seconds: How long SIGTERM waits for running jobs before it hands them back.
         functions: What a job may call, by full name; any other job is dropped.
-        sweep: Called every few seconds; looks after overdue answers.
+        sweep: Called every second; looks after overdue answers.
         before_exit: Called where the process ends without `atexit`.
         wedged_seconds: How long a thread may ignore its job's timeout before the process ends.
     """
