@@ -4,8 +4,9 @@
 
 First the bridge's own share: from the widget request to the continue call, without the AI's time,
 one answer after another; then how much later a reply comes that is held until it is quiet. Then N
-answers at once in one worker process: a new one is queued when one is continued, the AI takes three seconds; beside the ideal of N/3 a second, and beside RQ's own
-worker pool. Memory is PSS: what is shared is counted by its share.
+answers at once in one worker process: a new one is queued when one is continued, the AI takes three
+seconds; beside the ideal of N/3 a second, and beside RQ's own worker pool. Memory is PSS: what is
+shared is counted by its share.
 """
 
 import argparse

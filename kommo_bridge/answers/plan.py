@@ -1,6 +1,6 @@
 """The rules of a turn: one picture of a conversation in, one step out.
 
-    plan(conversation, now) -> Ask | Say | LookUp | Send | LetGo | GiveUp | Close | Wait
+    plan(conversation, now) -> Ask | Say | LookUp | Send | LetGo | Part | GiveUp | Close | Wait
 
 Who looks for a rule finds it here:
 
@@ -10,7 +10,8 @@ Who looks for a rule finds it here:
 * the turn's deadline is its oldest text's ....... `words._too_late`
 * the newest Salesbot first, then the next older . `_send` and `turns.target_of`
 * `skip` only after the customer was told ........ `_let_go`, marked in `calls` on acceptance
-* an unknown outcome keeps its own Salesbot ...... `_send`; it holds the next turn back: `plan`
+* an unknown outcome keeps its own Salesbot ...... `_send`; after the deadline alone: `_part`
+* it holds the next turn back for 15 s ........... `plan` and `turns.holds_back_until`
 * a sentence of ours instead of the AI's ......... the functions of `words.RULES`
 * hand-made bots and persons of one lead ......... `turns`, and the picture holds one person alone
 
@@ -42,6 +43,7 @@ from kommo_bridge.answers.turns import (
     growing,
     holds_back_until,
     is_over,
+    joins_until,
     last_minute_first,
     last_moment,
     next_call_at,
@@ -58,15 +60,17 @@ def plan(conversation: Conversation, now: float) -> Step:
     """The next step in a conversation; `now` in seconds since the epoch, by Redis' clock."""
     if conversation.paused or conversation.tagged:
         return _leave_to_the_human(conversation, now)
+    turns = last_minute_first(conversation, turns_of(conversation), now)
     waits: list[float] = []
-    for turn in last_minute_first(conversation, turns_of(conversation), now):
+    for place, turn in enumerate(turns, start=1):
         step = _carry_on(conversation, turn, now)
         if not isinstance(step, Wait):
             return step
         waits.append(step.seconds or 0.0)
         until = holds_back_until(turn, conversation.rules, now)
         if until:
-            waits.append(until - now)
+            matters = place < len(turns) or len(turn.job_ids) > 1  # what follows, or `_part`
+            waits += [until - now] if matters else []
             break
     step = _let_go(conversation, now)
     if not isinstance(step, Wait):
@@ -100,14 +104,15 @@ def _hold(conversation: Conversation, turn: Turn, now: float) -> Step | None:
     """
     if _unknown(conversation, turn):
         return None
-    texts = with_newer(conversation, turn, now)
-    newer = len(texts) > len(turn.job_ids)
+    members, rules = conversation.members(turn), conversation.rules
+    texts = with_newer(conversation, turn) if now < joins_until(members, rules) else members
+    newer = len(texts) > len(members)
     if turn.outcome and turn.outcome.source != "ai":
         return find_words(conversation, turn, now) if newer else None
-    quiet = quiet_until(texts, conversation.rules)
+    quiet = quiet_until(texts, rules)
     if quiet > now:
         return Wait(quiet - now)
-    seconds = last_moment(texts, conversation.rules) - now
+    seconds = last_moment(texts, rules) - now
     again = newer and not turn.final and turn.asked < MAX_QUESTIONS and seconds > 0
     return Ask(growing(turn, texts), seconds) if again else None
 

@@ -134,7 +134,6 @@ class TestWhatItLeft:
         assert said_to(ai)[-1] == "And on Sundays?"
         assert [one.body["data"]["status"] for one in kommo.continuations] == ["success"] * 2
 
-    @pytest.mark.xfail(reason="the text comes back from the job, and is asked a second time")
     def test_who_was_let_go_leaves_without_a_word(
         self, leave: Leave, parts: Parts, ai: StandInAI, kommo: StandInKommo
     ) -> None:

@@ -28,6 +28,7 @@ class Case:
     failures: int = 0
     may_have_arrived: bool = False
     retry_after: float | None = None
+    late: bool = False
 
     @property
     def verdict(self) -> Verdict:
@@ -45,6 +46,7 @@ class Case:
             handlers=self.handlers,
             short=self.short,
             token_changed=self.token_changed,
+            late=self.late,
         )
 
 
@@ -127,6 +129,14 @@ def test_other_refusals_do_not_speak_of_the_text(status: int | None) -> None:
     assert Case(status, failures=2).verdict == Later(10.0)
 
 
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_at_once_when_the_customer_has_waited_for_the_whole_deadline(status: int) -> None:
+    assert Case(status, late=True).verdict == Later(0.0, short=True)
+    assert Case(status, late=True, short=True).verdict == Later(FIRST_WAIT)
+    assert Case(status, late=True, unknown=True).verdict == Later(FIRST_WAIT, unknown=True)
+    assert Case(409, late=True).verdict == Later(FIRST_WAIT)
+
+
 def test_what_is_short_already_is_only_tried_again() -> None:
     assert Case(400, failures=2, short=True).verdict == Later(10.0)
 
@@ -169,6 +179,7 @@ def test_the_wait_grows_and_kommo_may_ask_for_more(
         failures=st.integers(0, 50),
         may_have_arrived=st.booleans(),
         retry_after=st.one_of(st.none(), st.floats(0, 600)),
+        late=st.booleans(),
     )
 )
 def test_of_every_answer(case: Case) -> None:

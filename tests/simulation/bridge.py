@@ -124,9 +124,11 @@ class Bridge:
         return found
 
     def _close(self, job_id: str) -> None:
+        """As `close_record`: what has ended stays so."""
         record = self.store.records[job_id]
-        record.ended, record.error = "given_up", "removed"
-        record.message = replace(record.message, state="given_up")
+        if not record.ended:
+            record.ended, record.error = "given_up", "removed"
+            record.message = replace(record.message, state="given_up")
         self.store.due.pop(job_id, None)
 
     def _find(self, *_args: Any) -> Any:

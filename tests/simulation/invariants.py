@@ -118,7 +118,8 @@ class Invariants:
                 raise Broken("T1", f"{name} counts as continued, and was not")
             return
         calls = self._calls(job_id)
-        if bot.taken and calls[-1].heard and calls[-1].response == 404:
+        told = calls and calls[-1].heard and calls[-1].response == 404
+        if bot.taken and told and bot.account not in self.bridge.removed:
             raise Broken("T1", f"{name} counts as given up, and was continued")
         if not bot.taken and not self._may_be_given_up(job_id, record, bot):
             raise Broken("T1", f"{name} was given up ({record.error})")
