@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
-from flask import Flask
 from helpers import store_in_trouble
 
 from kommo_bridge.app import create_app
@@ -37,9 +36,10 @@ COMMANDS = [
 class Operator:
     """Types commands; what was printed is checked for secrets each time."""
 
-    def __init__(self, app: Flask, store: IntegrationStore) -> None:
-        self.app = app
-        self.store = store
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.app = create_app(settings)
+        self.store = IntegrationStore(settings.database_path, settings.secret_key)
 
     def __call__(
         self, *arguments: str, typed: str | None = None, env: Mapping[str, str] | None = None
@@ -66,8 +66,7 @@ class Operator:
 @pytest.fixture
 def operator(tmp_path: Path) -> Operator:
     settings = Settings(secret_key=secrets.token_hex(32), database_path=tmp_path / "bridge.db")
-    store = IntegrationStore(settings.database_path, settings.secret_key)
-    return Operator(create_app(settings), store)
+    return Operator(settings)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -247,7 +246,7 @@ def test_an_error_is_told_in_one_line(operator: Operator, arguments: list[str], 
 def foreign(operator: Operator) -> None:
     """Beside acme, an integration whose secrets were encrypted with another `SECRET_KEY`."""
     operator.adds()
-    settings = operator.app.config["KOMMO_BRIDGE_SETTINGS"]
+    settings = operator.settings
     other = IntegrationStore(settings.database_path, secrets.token_hex(32))
     other.add(replace(operator.acme, subdomain="foreign"))
 
@@ -276,7 +275,7 @@ def test_an_integration_of_another_secret_key_is_told_and_can_be_removed(
 
 def test_a_store_that_cannot_be_written_is_told_in_one_line(operator: Operator) -> None:
     operator.adds()
-    settings = operator.app.config["KOMMO_BRIDGE_SETTINGS"]
+    settings = operator.settings
 
     # A thread of its own has a connection of its own, which meets the file as it is then.
     with store_in_trouble(settings.database_path, "read-only"), ThreadPoolExecutor(1) as pool:
