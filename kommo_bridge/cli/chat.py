@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kommo_bridge.cli.tables import errors_as_messages
+from kommo_bridge.cli.tables import counted, errors_as_messages
 from kommo_bridge.conversations.keys import conversation_name
 from kommo_bridge.errors import BridgeError
 from kommo_bridge.integrations.integration import Integration
@@ -84,8 +84,8 @@ def _say(request: WidgetRequest, integration: Integration, parts: "Parts") -> No
     elif outcome.status != "success":
         click.echo(f"           [{outcome.status}]")
     if outcome.status == "handoff":
-        hours = integration.handoff_hours
-        click.echo(f"           [a human answers now, for {hours:g} hours; here: you go on]")
+        hours = counted(integration.handoff_hours, "hour")
+        click.echo(f"           [a human answers now, for {hours}; here: you go on]")
         parts.steps.memory.resume(conversation_name(request))
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.monitoring.check import Context, Finding
+from kommo_bridge.monitoring.check_about import check_about
 from kommo_bridge.monitoring.check_ai import check_ai
 from kommo_bridge.monitoring.check_bridge import (
     check_enabled,
@@ -21,6 +22,7 @@ from kommo_bridge.monitoring.check_redis import check_redis
 from kommo_bridge.settings import Settings
 
 CHECKS: tuple[Callable[[Context], Iterator[Finding]], ...] = (
+    check_about,
     check_enabled,
     check_public_url,
     check_secret,

@@ -14,6 +14,7 @@ from kommo_bridge.conversations.keys import conversation_name
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.jobs import Parts, answer
 from kommo_bridge.settings import Settings
+from kommo_bridge.telemetry.metrics import KEY as METRICS_KEY
 from local.partners.ai import StandInAI, handoff_call, openai_error
 from local.partners.kommo.server import StandInKommo
 
@@ -21,6 +22,12 @@ from local.partners.kommo.server import StandInKommo
 @pytest.fixture
 def app(settings: Settings, acme: Integration) -> Flask:
     return create_app(settings)
+
+
+@pytest.fixture(autouse=True)
+def used(redis: Redis) -> None:
+    """A bridge has used this Redis."""
+    redis.hset(METRICS_KEY, "x", 1)
 
 
 def run(app: Flask, *arguments: str, typed: str = "") -> Result:
@@ -39,7 +46,7 @@ def test_show_prints_what_was_said(app: Flask, parts: Parts, ask: Ask, ai: Stand
 
     assert "customer   Do you deliver?" in shown
     assert "assistant  Yes.\n             Every day." in shown
-    assert "1 turns remembered." in shown
+    assert "1 turn remembered." in shown
 
 
 def test_forget_deletes_it_in_redis(app: Flask, parts: Parts, ask: Ask) -> None:
@@ -47,7 +54,7 @@ def test_forget_deletes_it_in_redis(app: Flask, parts: Parts, ask: Ask) -> None:
 
     forgotten = conversations(app, "forget")
 
-    assert forgotten.output == "Forgotten: 1 turns of lead 7.\n"
+    assert forgotten.output == "Forgotten: 1 turn of lead 7.\n"
     assert not parts.steps.memory.exchanges(conversation_name(ask()))
 
 
@@ -60,7 +67,7 @@ def test_pause_silences_and_resume_ends_it(
     resumed = conversations(app, "resume").output
     answer(ask(), parts)
 
-    assert "Paused for another 2.0 hours: paused by an operator." in shown
+    assert "Paused for another 2 hours: paused by an operator." in shown
     assert resumed == "The assistant answers again.\n"
     assert [one.body["data"]["status"] for one in kommo.continuations] == ["skip", "success"]
 
