@@ -17,7 +17,7 @@ from kommo_bridge.telemetry.health import Health, Refused, read_health, read_ref
 TIMEOUT_SECONDS = 5
 CAUSES = {
     "signature does not fit": "the stored secret_key is not that of the integration in Kommo",
-    "unknown or disabled integration": "another integration id or account, or a subdomain renamed in Kommo",
+    "unknown or disabled integration": "disabled, another account, or a subdomain renamed in Kommo",
 }
 
 

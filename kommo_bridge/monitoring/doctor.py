@@ -1,7 +1,8 @@
 """`flask integrations check`: what works, what does not, and what to do about it.
 
 Each check is a small function that yields findings, in a file per partner: `check_bridge` (our own
-web process and widget), `check_redis`, `check_health` (what happened lately), `check_kommo`, `check_ai`. A check that cannot be made is a
+web process and widget), `check_redis`, `check_health` (what
+happened lately), `check_kommo`, `check_ai`. A check that cannot be made is a
 finding too. No secret is ever printed.
 """
 
