@@ -8,8 +8,8 @@ import click
 from flask.cli import AppGroup
 
 from kommo_bridge.cli.integration_files import file_commands, read_text
+from kommo_bridge.cli.integration_health import health_commands
 from kommo_bridge.cli.tables import errors_as_messages, table
-from kommo_bridge.cli.token import mint_token
 from kommo_bridge.errors import IntegrationError
 from kommo_bridge.integrations.integration import (
     DOMAINS,
@@ -48,23 +48,11 @@ def integrations_group(store: IntegrationStore, settings: Settings) -> AppGroup:
     )
     for make in makers:
         make(group, store)
-    _check_command(group, store, settings)
+    health_commands(group, store, settings)
     return group
 
 
 def _reading_commands(group: AppGroup, store: IntegrationStore) -> None:
-    @group.command("list")
-    def list_() -> None:
-        """List all integrations, one a line."""
-        with errors_as_messages():
-            rows = [_list_row(item) for item in store.all()]
-        if not rows:
-            click.echo("No integrations yet. Add one with `flask integrations add --help`.")
-            return
-        header = ("SUBDOMAIN", "INTEGRATION ID", "ACCOUNT", "DOMAIN", "NAME", "STATE")
-        for line in table([header, *rows]):
-            click.echo(line)
-
     @group.command("show")
     @click.argument("name")
     def show(name: str) -> None:
@@ -74,24 +62,6 @@ def _reading_commands(group: AppGroup, store: IntegrationStore) -> None:
         rows = [(key, _shown(key, value)) for key, value in asdict(integration).items()]
         for line in table(rows):
             click.echo(line)
-
-
-def _check_command(group: AppGroup, store: IntegrationStore, settings: Settings) -> None:
-    @group.command("check")
-    @click.argument("name")
-    def check(name: str) -> None:
-        """Examine one integration: one line each, and exit status 1 on a fault."""
-        # Here, not above: the web process, which loads these commands, has no use for the AI.
-        from kommo_bridge.monitoring.doctor import examine  # noqa: PLC0415
-
-        with errors_as_messages():
-            integration = store.get(name)
-        faults = 0
-        for finding in examine(integration, settings, mint_token(integration, 1, 300)):
-            click.echo(f"{finding.state:7}  {finding.subject:12}  {finding.text}")
-            faults += finding.state == "fault"
-        if faults:
-            raise click.exceptions.Exit(1)
 
 
 def _adding_commands(group: AppGroup, store: IntegrationStore) -> None:
@@ -204,12 +174,6 @@ def _shown(key: str, value: Any) -> str:
 def _unset(name: str) -> str:
     unset = KINDS[name].unset.replace("`", "")
     return f" When empty: {unset}." if unset else ""
-
-
-def _list_row(item: Integration) -> tuple[str, ...]:
-    state = "enabled" if item.enabled else "disabled"
-    account = str(item.account_id or "-")
-    return (item.subdomain, item.integration_id, account, item.domain, item.name or "-", state)
 
 
 def _name(integration: Integration) -> str:

@@ -1,7 +1,8 @@
 """`flask integrations check`: what works, what does not, and what to do about it.
 
 Each check is a small function that yields findings, in a file per partner: `check_bridge` (our own
-web process and widget), `check_redis`, `check_kommo`, `check_ai`. A check that cannot be made is a
+web process and widget), `check_redis`, `check_health` (what
+happened lately), `check_kommo`, `check_ai`. A check that cannot be made is a
 finding too. No secret is ever printed.
 """
 
@@ -17,6 +18,7 @@ from kommo_bridge.monitoring.check_bridge import (
     check_secret,
     check_widget,
 )
+from kommo_bridge.monitoring.check_health import check_health
 from kommo_bridge.monitoring.check_kommo import check_kommo
 from kommo_bridge.monitoring.check_redis import check_redis
 from kommo_bridge.settings import Settings
@@ -28,6 +30,7 @@ CHECKS: tuple[Callable[[Context], Iterator[Finding]], ...] = (
     check_secret,
     check_redis,
     check_widget,
+    check_health,
     check_kommo,
     check_ai,
 )
