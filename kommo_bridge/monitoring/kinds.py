@@ -80,8 +80,9 @@ KINDS = {
         "flask usage NAME shows which; flask integrations set NAME tokens_per_day=... raises it.",
     ),
     BLOCKED_BY_KOMMO: Kind(
-        "Kommo blocks our calls (403 after 429)",
-        "All calls rest for five minutes. If it comes back, write to Kommo's support.",
+        "Kommo may block our address (403 after 429)",
+        "The account waits three minutes; if a second account is refused too, all wait, and one "
+        "call a minute finds out when it has ended. If it comes back, write to Kommo's support.",
     ),
     REFUSED_BY_AI: Kind(
         "The AI refuses permanently",
