@@ -127,7 +127,7 @@ def test_list_and_show_tell_all_but_the_secrets(operator: Operator) -> None:
     operator.adds("--name", "Acme")
     listed, shown = operator("list").output, operator("show", "acme").output
 
-    assert listed.splitlines()[1].split() == [
+    assert listed.splitlines()[1].split()[:6] == [
         *("acme", INTEGRATION_ID, "-", "kommo.com", "Acme", "enabled")
     ]
     assert "...abcd" in shown
