@@ -80,6 +80,9 @@ fuzz: $(VENV)/installed  ## the property tests with many examples
 simulate: $(VENV)/installed  ## SEEDS=n schedules of customers, partners and crashes; 0 broken rules, or it fails
 	@PYTHONPATH=tests $(BIN)/python -m simulation --seeds $(or $(SEEDS),20000)
 
+mutants: $(VENV)/installed  ## does a test fail for each fault put in? ARGS="answers" runs a part, see docs/mutants.md
+	$(BIN)/python bench/mutants.py $(ARGS)
+
 fields: $(VENV)/installed  ## docs/fields.md, from the declarations of the fields
 	$(BIN)/python -m kommo_bridge.integrations.fields_page > docs/fields.md
 

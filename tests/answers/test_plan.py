@@ -202,6 +202,7 @@ class TestVoiceNotes:
     def test_no_call_before_its_time(self) -> None:
         """The account rests, say: it is not asked again and again."""
         assert step(voice("a", next_at=T + 5), no_text_said=True, at=1) == Wait(4)
+        assert step(voice("a", next_at=T + 5), no_text_said=True, at=4.5) == Wait(0.5)
         assert step(voice("a", next_at=T + 5), no_text_said=True, at=5) == LetGo("a", SKIP)
 
     def test_a_hand_made_bot_is_told_each_time_and_at_once(self) -> None:

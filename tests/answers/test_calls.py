@@ -1,0 +1,100 @@
+"""What is decided elsewhere while a call waits for its slot counts, and the waits are kept."""
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from helpers import Ask, wait_for
+from redis import Redis
+
+from kommo_bridge.answers.retries import BUSY_WAIT
+from kommo_bridge.conversations.keys import conversation_name
+from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.jobs import Parts, answer, rules_of
+from kommo_bridge.kommo.pacing import SLOTS, Pacer
+from kommo_bridge.kommo.slot import Slot
+from kommo_bridge.queue.enqueue import JobQueue
+from kommo_bridge.redis_client import PREFIX
+from local.partners.kommo.server import StandInKommo
+
+
+@contextmanager
+def all_slots_resting(redis: Redis, host: str) -> Iterator[Callable[[], set[Any]]]:
+    """Each call to the account now waits for about a second; yields who holds its slots."""
+    pacer = Pacer(redis)
+    for _ in range(SLOTS):
+        slot = pacer.book(host, 1.0)
+        assert isinstance(slot, Slot)
+        with slot:
+            slot.use()
+            slot.ended()
+    [key] = redis.keys(f"{PREFIX}*{host}*lanes*")
+    yield lambda: set(redis.zrange(key, 0, -1))
+
+
+class TestWhileACallWaitsForItsSlot:
+    def test_an_operator_who_pauses_is_not_talked_over(
+        self, parts: Parts, ask: Ask, acme: Integration, redis: Redis, kommo: StandInKommo
+    ) -> None:
+        request = ask()
+        with all_slots_resting(redis, acme.host) as holders, ThreadPoolExecutor(1) as pool:
+            before = holders()
+            answered = pool.submit(answer, request, parts)
+            wait_for(lambda: holders() - before)
+            parts.steps.memory.pause(conversation_name(request), 1, "an operator")
+            wait_for(answered.done)
+
+        assert [one.body["data"]["status"] for one in kommo.continuations] in ([], ["skip"])
+
+    def test_a_job_that_runs_again_elsewhere_is_left_to_that_run(
+        self, parts: Parts, ask: Ask, acme: Integration, redis: Redis, kommo: StandInKommo
+    ) -> None:
+        request = ask()
+        with all_slots_resting(redis, acme.host) as holders, ThreadPoolExecutor(1) as pool:
+            before = holders()
+            answered = pool.submit(answer, request, parts)
+            wait_for(lambda: holders() - before)
+            rules = rules_of(acme, parts.settings, request)
+            assert parts.steps.states.of(request, acme, rules).look().mine
+
+            assert answered.result() == BUSY_WAIT
+
+        assert kommo.continuations == []
+
+
+def test_a_slot_is_waited_for_before_its_call() -> None:
+    slot = Slot("acme.kommo.com", 10.0, lambda _slot, _rest: None)
+    began = time.monotonic()
+
+    with slot.booked(0.2, probe=False):
+        assert time.monotonic() - began >= 0.2
+
+
+@pytest.fixture
+def slow_to_write(parts: Parts, acme: Integration) -> Integration:
+    """An integration that listens for a moment."""
+    changed = replace(acme, burst_seconds=0.3)
+    parts.integrations.save(changed)
+    return changed
+
+
+def test_a_reply_that_is_held_is_waited_for_and_not_looked_at_again_and_again(
+    parts: Parts, ask: Ask, queue: JobQueue, slow_to_write: Integration
+) -> None:
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        time.sleep(seconds)
+
+    request = ask()
+    queue.enqueue(request)
+    steps = replace(parts.steps, sleep=sleep)
+    steps.run(request, slow_to_write, rules_of(slow_to_write, parts.settings, request))
+
+    assert 1 <= len(slept) <= 3
+    assert sum(slept) > 0.1
