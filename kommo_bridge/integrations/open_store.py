@@ -3,6 +3,7 @@
 import json
 
 from kommo_bridge.errors import IntegrationError, SettingsError
+from kommo_bridge.integrations.ai_server import OPENAI_URL, AIServer
 from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.settings import Settings
 
@@ -26,15 +27,17 @@ def open_store(settings: Settings) -> IntegrationStore:
 
 
 def require_ai_key(settings: Settings, store: IntegrationStore) -> None:
-    """Without a key of its own every integration needs the common one.
+    """Every integration needs an AI server that can answer (`ai_server`).
 
     Raises:
-        SettingsError: `OPENAI_API_KEY` is not set, and an integration has none of its own.
+        SettingsError: `OPENAI_API_KEY` is not set, and somebody needs it.
     """
+    shared = AIServer(settings.openai_api_key, settings.openai_base_url or OPENAI_URL)
+    if shared.usable:
+        return
     integrations = store.all()
-    if not settings.openai_api_key and not (
-        integrations and all(item.ai_api_key for item in integrations)
-    ):
+    if not integrations or any(not (one.ai_api_key or one.ai_base_url) for one in integrations):
         raise SettingsError(
-            "OPENAI_API_KEY is not set, and not every integration has an ai_api_key of its own."
+            "OPENAI_API_KEY is not set, and not every integration has an ai_api_key or an "
+            "ai_base_url of its own. (A server that needs no key: set OPENAI_BASE_URL.)"
         )
