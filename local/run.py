@@ -18,6 +18,7 @@ from dotenv import dotenv_values
 
 from kommo_bridge.cli.running import RUNNING_FILE
 from kommo_bridge.errors import SettingsError
+from kommo_bridge.integrations.open_store import open_store, require_ai_key
 from kommo_bridge.settings import Settings
 from local.local_redis import local_redis
 from local.processes import end_tidily
@@ -39,10 +40,7 @@ def main() -> int:
     try:
         port = _checked_port()
     except SettingsError as error:
-        print(error)
-        return 1
-    if not os.environ.get("OPENAI_API_KEY"):
-        print("OPENAI_API_KEY is not set: put it into .env, then `make run` again.")
+        print(f"{error} Put it into .env, then `make run` again.")
         return 1
     if _free(port) is None:
         print(f"Port {port} is taken by another program: stop it, or set another PORT in .env.")
@@ -89,12 +87,14 @@ def _make_env_file(target: Path, example: Path) -> None:
 
 
 def _checked_port() -> int:
-    """All settings are checked before anything is started.
+    """All settings, and that there is an AI to ask, are checked before anything is started.
 
     Raises:
         SettingsError: Naming the variable.
     """
-    return Settings.from_env(os.environ).port
+    settings = Settings.from_env(os.environ)
+    require_ai_key(settings, open_store(settings))
+    return settings.port
 
 
 def _honcho(port: str, settings: dict[str, str]) -> int:

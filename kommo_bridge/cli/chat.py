@@ -67,11 +67,14 @@ def _ask() -> str:
 
 
 def _say(request: WidgetRequest, integration: Integration, parts: "Parts") -> None:
-    from kommo_bridge.answers.terminal import Terminal  # noqa: PLC0415
+    from kommo_bridge.answers.terminal import Terminal, TerminalAsker  # noqa: PLC0415
     from kommo_bridge.jobs import rules_of  # noqa: PLC0415
 
     terminal = Terminal(**vars(parts.steps.sender))
-    steps = replace(parts.steps, sender=terminal)
+    asker = TerminalAsker(
+        **vars(parts.steps.asker), show=lambda text: click.echo(f"           [{text}]")
+    )
+    steps = replace(parts.steps, sender=terminal, asker=asker)
     rules = rules_of(integration, parts.settings, request)
     with suppress(BridgeError):  # what failed stands in the outcome
         while (wait := steps.run(request, integration, rules)) is not None:

@@ -137,3 +137,22 @@ def test_chat_tells_what_failed(app: Flask, ai: StandInAI) -> None:
     result = run(app, "chat", "acme", typed="Hello\n\n")
 
     assert "[fail: the AI answered 401 invalid_api_key invalid_request_error]" in result.output
+
+
+def test_chat_shows_each_failed_try_and_ends_soon(app: Flask, ai: StandInAI) -> None:
+    ai.faults.order(openai_error(429), times=None)
+
+    result = run(app, "chat", "acme", typed="Hello\n\n")
+
+    assert result.output.count("[the AI answered 429") == 2
+    assert "asked again in 2 s]" in result.output
+    assert "[fail: the AI answered 429" in result.output
+
+
+def test_chat_does_not_wait_where_waiting_is_long(app: Flask, ai: StandInAI) -> None:
+    ai.faults.order(openai_error(429, headers={"Retry-After": "60"}), times=None)
+
+    result = run(app, "chat", "acme", typed="Hello\n\n")
+
+    assert ai.count == 1
+    assert "[fail: the AI answered 429" in result.output
