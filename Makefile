@@ -68,7 +68,7 @@ pace: $(VENV)/installed  ## calls that arrive at Kommo in any second, 60 answers
 recovery: $(VENV)/installed  ## seconds from kill -9 of a worker to the answer
 	$(BIN)/python bench/recovery.py
 
-soak: $(VENV)/installed  ## random faults under load; 0 lost and 0 doubled, or it fails
+soak: $(VENV)/installed  ## random faults under load; every promise kept, or it fails
 	$(BIN)/python bench/soak.py --minutes $(MINUTES)
 
 upgrade: $(VENV)/installed  ## every process restarted under load; 0 lost and 0 refused, or it fails

@@ -31,4 +31,5 @@ control_socket_disable = True
 
 def post_worker_init(worker: Any) -> None:
     """Each process watches; one at a time looks."""
-    worker.wsgi.watch.start()
+    if watch := getattr(worker.wsgi, "watch", None):  # the benchmarks serve another application
+        watch.start()

@@ -17,7 +17,6 @@ from kommo_bridge.queue.enqueue import FUNCTION
 from kommo_bridge.queue.state import work_queue
 from kommo_bridge.queue.thread_worker import ThreadWorker
 from kommo_bridge.redis_client import address, connect
-from kommo_bridge.telemetry.logs import log_event
 from kommo_bridge.telemetry.outage import Outage
 from kommo_bridge.telemetry.start import start
 
@@ -52,8 +51,8 @@ def _build() -> Parts:
 def _work(parts: Parts) -> None:
     settings = parts.settings
     connection = connect(settings.redis_url, timeout_seconds=5)
-    _wait_for_redis(connection)
     outage = Outage(logger, "redis", address=address(settings.redis_url))
+    _wait_for_redis(connection, outage)
     build_watch(connection, parts.integrations, settings, outage).start()
     ThreadWorker(
         work_queue(connection),
@@ -63,23 +62,20 @@ def _work(parts: Parts) -> None:
         functions=[FUNCTION],
         sweep=lambda: sweep(parts),
         before_exit=flush_metrics,
+        outage=outage,
     ).work()
 
 
-def _wait_for_redis(connection: Redis) -> None:
+def _wait_for_redis(connection: Redis, outage: Outage) -> None:
     """A Redis that is away at the start is waited for, as one that goes away later."""
     while True:
         try:
             connection.ping()
         except RedisError as error:
-            log_event(
-                logger,
-                "redis cannot be reached: is it running, and is REDIS_URL right?",
-                level=logging.WARNING,
-                error=type(error).__name__,
-            )
+            outage.lost(error)
             time.sleep(WAIT_FOR_REDIS_SECONDS)
         else:
+            outage.back()
             return
 
 

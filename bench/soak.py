@@ -1,49 +1,52 @@
-"""Random faults under load; at the end every accepted request has exactly one right answer.
+"""Random faults under load; at the end every promise of a conversation was kept.
 
     python bench/soak.py [--minutes 10] [--seed 1]
 
 Real gunicorn, two real workers, a real Redis with persistence. Faults: the AI fails or is slow;
-Kommo answers 429 and 500, is slow, breaks the connection before or after it took the call; workers
-are killed (SIGKILL); Redis is killed and restarted; Kommo repeats requests. Customers write several
-times, also in bursts; the AI repeats every word that it was told, now and before, so that a word
-of another conversation, or a text that nobody answered, is found.
-Exit status 1 when anything was lost, doubled or mixed up.
+Kommo answers 429, 403, 409 and 500, is slow, hangs, breaks the connection before or after it took
+the call; Salesbots wait no longer; web and workers are killed (SIGKILL); Redis is killed and
+restarted; Kommo repeats requests; one tenant's AI never answers. Customers write several times,
+in bursts, without words, two of them in one lead, through hand-made bots; humans take over and
+leave. The AI repeats every word that it was told, now and before, so that a word of another
+conversation, or a text that nobody answered, is found. To one account nothing is done: its
+customers must not feel the others.
+Exit status 1 when a promise was broken (`local/promises.py`, `soak_checks.py`).
 """
 
 import argparse
 import random
-import re
 import sys
 import threading
 import time
-from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from http import HTTPStatus
 
+from redis import Redis
+from redis.exceptions import RedisError
+from soak_chaos import Chaos
+from soak_checks import BURST_SECONDS, Tally, verdict
 from stage import Stage, stage, wait_for_web
 
-from local.partners.ai import openai_error
-from local.partners.http.faults import Drip, Fault, Reset, ResetAfter, Slow, Status
-from local.partners.kommo.widget_requests import WidgetRequestSent
+from kommo_bridge.answers.record import OPEN_KEY
+from kommo_bridge.integrations.store import IntegrationStore
+from local.echo import Echo
+from local.lateness import Lateness
+from local.partners.ai import StandInAI
+from local.partners.http.faults import Hang
+from local.partners.kommo.account import Account
+from local.promises import Text
 
 SECONDS_BETWEEN_REQUESTS = 0.15
-LEADS = 60
+LEADS = 15
 BURST_SHARE = 0.25
-SETTLE_SECONDS = 240.0
-WORD = re.compile(r"word-\d+-word")
-
-
-@dataclass
-class Tally:
-    """What was sent, and what was done to the bridge."""
-
-    accepted: dict[str, WidgetRequestSent] = field(default_factory=dict)
-    refused: int = 0
-    unknown: int = 0
-    repeats: int = 0
-    leads: dict[str, int] = field(default_factory=dict)
-    worker_kills: int = 0
-    redis_kills: int = 0
-    faults: int = 0
+SETTLE_SECONDS = 420.0
+# Accounts in order: nothing is done to the first; its AI is its own. How often each one is written
+# to, beside the others: those who hang have few customers, for theirs wait long.
+CALM, TROUBLED, HANGING_AI, HANGING_KOMMO, FORBIDDEN = 0, slice(1, 4), 4, 5, 6
+SHARES = (20, 20, 20, 20, 6, 3, 3)
+PEOPLE = ("", "", "", "ana", "bea")
 
 
 def main() -> int:
@@ -52,56 +55,98 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    tally = Tally()
-    fields = {"burst_seconds": 1, "replies_per_hour": 0}
-    with stage(4, fields, reply_deadline_seconds=90, worker_concurrency=8) as it:
-        it.ai.reply = _echo
-        for name, role in (("web", "web"), ("worker-1", "worker"), ("worker-2", "worker")):
-            it.start(name, role)
-        wait_for_web(it.url, workers=2)
-        _run(it, tally, random.Random(options.seed), options.minutes * 60)
-        return _verdict(it, tally)
+    fields = {"burst_seconds": BURST_SECONDS, "replies_per_hour": 0}
+    concurrency = {"reply_deadline_seconds": 90, "worker_concurrency": 8}
+    with Lateness() as late, stage(len(SHARES), fields, **concurrency) as it:
+        tally = Tally(Echo(), late)
+        it.ai.reply = tally.echo
+        with _own_ai(it, CALM, tally), _own_ai(it, HANGING_AI, tally) as stuck:
+            stuck.faults.order(Hang(), None)
+            for name, role in (("web", "web"), ("worker-1", "worker"), ("worker-2", "worker")):
+                it.start(name, role)
+            wait_for_web(it.url, workers=2)
+            _run(it, tally, random.Random(options.seed), options.minutes * 60)
+            for partner in (it.kommo, it.ai, stuck):
+                partner.faults.clear()
+            left = _settle(it)
+        return verdict(it, tally, it.accounts[CALM].subdomain, left)
 
 
-def _echo(messages: list[dict[str, object]]) -> str:
-    said = " ".join(WORD.findall(str(messages[-1]["content"])))
-    before = " ".join(WORD.findall(str(messages[1:-1])))
-    return f"You said {said}. Before: {before}"
+@contextmanager
+def _own_ai(it: Stage, place: int, tally: Tally) -> Iterator[StandInAI]:
+    """One account asks an AI of its own."""
+    account = it.accounts[place]
+    store = IntegrationStore(it.settings.database_path, it.settings.secret_key)
+    found = store.find(account.integration_id, account.account_id, account.subdomain)
+    assert found
+    with StandInAI(tally.echo) as ai:
+        store.save(replace(found, ai_base_url=ai.base_url, ai_api_key="sk-own"))
+        yield ai
 
 
 def _run(it: Stage, tally: Tally, dice: random.Random, seconds: float) -> None:
-    ends_at = time.monotonic() + seconds
-    over = threading.Event()
-    chaos = threading.Thread(target=_chaos, args=(it, tally, random.Random(dice.random()), over))
-    chaos.start()
-    number = lead = 0
-    next_report = time.monotonic() + 30
+    over, accounts = threading.Event(), it.accounts
+    chaos = Chaos(
+        it,
+        tally,
+        random.Random(dice.random()),
+        accounts[TROUBLED],
+        accounts[HANGING_KOMMO],
+        accounts[FORBIDDEN],
+        LEADS,
+        over,
+    )
+    thread = threading.Thread(target=chaos.run)
+    thread.start()
+    ends_at, next_report = time.monotonic() + seconds, time.monotonic() + 30
+    customer = Customer(accounts[0], 1, "")
     while time.monotonic() < ends_at:
-        number += 1
         if dice.random() > BURST_SHARE:
-            lead = dice.randrange(LEADS)
-        _send(it, tally, dice, number, lead)
+            [account] = dice.choices(accounts, SHARES)
+            customer = Customer(account, dice.randint(1, LEADS), dice.choice(PEOPLE))
+        _send(it, tally, dice, customer)
         time.sleep(SECONDS_BETWEEN_REQUESTS * dice.uniform(0.2, 1.8))
         if time.monotonic() > next_report:
             next_report += 30
             print(
-                f"  {len(tally.accepted)} accepted, {len(it.kommo.continuations)} continued, "
-                f"{tally.worker_kills} workers and {tally.redis_kills} Redis killed",
+                f"  {len(tally.texts)} accepted, {len(it.kommo.continuations)} continued, "
+                f"{tally.killed('worker')} workers and {tally.killed('redis')} Redis killed",
                 flush=True,
             )
     over.set()
-    chaos.join()
-    it.kommo.faults.clear()
-    it.ai.faults.clear()
+    thread.join()
 
 
-def _send(it: Stage, tally: Tally, dice: random.Random, number: int, lead: int) -> None:
-    account = it.accounts[lead % len(it.accounts)]
-    message = f"Hello, this is word-{number}-word"
-    sent = it.kommo.send_widget_request(it.url, account, message, entity_id=1 + lead)
-    tally.leads[f"word-{number}-word"] = lead
-    if sent.status == 200:
-        tally.accepted[f"word-{number}-word"] = sent
+@dataclass(frozen=True)
+class Customer:
+    """A person of a lead of an account."""
+
+    account: Account
+    lead: int
+    person: str
+
+
+def _send(it: Stage, tally: Tally, dice: random.Random, customer: Customer) -> None:
+    """One message: mostly words through our widget."""
+    account, lead, person = customer.account, customer.lead, customer.person
+    number = len(tally.texts) + tally.refused + tally.unknown
+    kind, word = dice.random(), f"word-{number}-word"
+    calm = account is it.accounts[CALM]
+    voice, by_hand, human = kind < 0.05, 0.05 < kind < 0.15, 0.15 < kind < 0.17
+    message = "" if voice else f"Hello, this is {word}" + " for a human" * (human and not calm)
+    at = time.monotonic()
+    sent = it.kommo.send_widget_request(
+        it.url,
+        account,
+        message,
+        entity_id=lead,
+        data={"chat_id": person} if person else None,
+        delivery=None if by_hand else "json",
+    )
+    if sent.status == HTTPStatus.OK:
+        tally.sent[sent.block.path] = sent
+        entity = account.subdomain, lead
+        tally.texts.append(Text(word, entity, person, at, sent.block.path, voice=voice))
         if dice.random() < 0.1:
             tally.repeats += 1
             it.kommo.repeat(sent)
@@ -111,94 +156,18 @@ def _send(it: Stage, tally: Tally, dice: random.Random, number: int, lead: int) 
         tally.refused += 1
 
 
-def _chaos(it: Stage, tally: Tally, dice: random.Random, over: threading.Event) -> None:
-    """One fault every second or so; a killed process now and then."""
-    kommo_faults: tuple[Fault, ...] = (
-        Status(500), Status(503), Status(429, headers={"Retry-After": "2"}), Slow(1.5),
-        Drip(0.05), Reset(), ResetAfter(), ResetAfter(),
-    )  # fmt: skip
-    ai_faults: tuple[Fault, ...] = (
-        Status(500), openai_error(429), Slow(3), Reset(), openai_error(401, "invalid_api_key"),
-    )  # fmt: skip
-    started = last_worker = last_redis = time.monotonic()
-    while not over.wait(dice.uniform(0.5, 1.5)):
-        tally.faults += 2
-        it.kommo.faults.order(dice.choice(kommo_faults), times=dice.randint(1, 3))
-        it.ai.faults.order(dice.choice(ai_faults), times=dice.randint(1, 2))
-        it.ai.delay_seconds = dice.uniform(0, 0.8)
-        now = time.monotonic()
-        if now - last_worker > 20:
-            last_worker = now
-            tally.worker_kills += 1
-            name = dice.choice(("worker-1", "worker-2"))
-            it.kill(name)
-            it.start(name, "worker")
-        if now - last_redis > 45 and now - started > 10:
-            last_redis = now
-            tally.redis_kills += 1
-            it.redis_server.kill()
-            time.sleep(dice.uniform(0.2, 2))
-            it.redis_server.start()
-
-
-def _verdict(it: Stage, tally: Tally) -> int:
+def _settle(it: Stage) -> int:
+    """Wait for the last answers; returns how many Salesbots are open after all."""
     print("  faults over; waiting for the last answers", flush=True)
-    ends_at = time.monotonic() + SETTLE_SECONDS
-    paths = {sent.block.path: word for word, sent in tally.accepted.items()}
-    while time.monotonic() < ends_at:
-        done = {one.block.path for one in it.kommo.continuations}
-        if paths.keys() <= done:
-            break
-        time.sleep(0.5)
-    continuations = [one for one in it.kommo.continuations if one.block.path in paths]
-    times = Counter(one.block.path for one in continuations)
-    replies = [(paths[one.block.path], one.body["data"]) for one in continuations]
-    told = sum(data["status"] == "fail" for _, data in replies)
-    let_go = [word for word, data in replies if data["status"] == "skip"]
-    mixed = sum(
-        word not in data["reply"] or not _of_one_lead(tally, word, data["reply"])
-        for word, data in replies
-        if data["status"] == "success"
-    )
-    unanswered = _unanswered(tally, let_go, replies)
-    lost = len(paths) - len(times)
-    doubled = sum(count - 1 for count in times.values())
-    rows = (
-        ("requests accepted", len(paths)), ("refused while Redis was away", tally.refused),
-        ("no acknowledgement within 2 s", tally.unknown), ("repeats sent", tally.repeats),
-        ("faults ordered", tally.faults), ("workers killed", tally.worker_kills),
-        ("Redis killed", tally.redis_kills), ("answers", len(times) - told),
-        ("failures told", told), ("let go, answered with a newer one", len(let_go)),
-        ("texts let go and never answered", unanswered),
-        ("tokens sent astray", len(it.kommo.violations)),
-        ("mixed up", mixed), ("doubled", doubled), ("lost", lost),
-    )  # fmt: skip
-    for name, value in rows:
-        print(f"{name:32} {value:7}")
-    return 1 if lost or doubled or mixed or unanswered or it.kommo.violations else 0
-
-
-def _of_one_lead(tally: Tally, word: str, reply: str) -> bool:
-    """Whether every word of a reply was said by the lead it went to; a lost one is unknown."""
-    lead = tally.leads[word]
-    return all(tally.leads[found] == lead for found in WORD.findall(reply))
-
-
-def _unanswered(tally: Tally, let_go: list[str], replies: list[tuple[str, dict[str, str]]]) -> int:
-    """Texts let go that no reply of their lead holds, and after which no failure was told."""
-    heard = {found for _, data in replies for found in WORD.findall(data["reply"])}
-    failed = {
-        (tally.leads[word], _number(word)) for word, data in replies if data["status"] == "fail"
-    }
-    return sum(
-        word not in heard
-        and not any(lead == tally.leads[word] and at > _number(word) for lead, at in failed)
-        for word in let_go
-    )
-
-
-def _number(word: str) -> int:
-    return int(word.split("-")[1])
+    ends_at, left = time.monotonic() + SETTLE_SECONDS, -1
+    with Redis.from_url(it.settings.redis_url) as redis:
+        while time.monotonic() < ends_at and left:
+            time.sleep(0.5)
+            try:
+                left = redis.zcard(OPEN_KEY)
+            except RedisError:
+                left = -1
+    return left
 
 
 if __name__ == "__main__":

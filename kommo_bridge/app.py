@@ -4,6 +4,7 @@ import logging
 
 from flask import Flask
 
+from kommo_bridge.cli.about import about_command
 from kommo_bridge.cli.alerts import alerts_group
 from kommo_bridge.cli.chat import chat_command
 from kommo_bridge.cli.conversations import conversations_group, usage_command
@@ -84,6 +85,7 @@ def create_app(settings: Settings) -> BridgeApp:
     app.cli.add_command(integrations_group(store, settings))
     app.cli.add_command(conversations_group(store, redis))
     app.cli.add_command(usage_command(store, redis))
+    app.cli.add_command(about_command(settings))
     app.cli.add_command(alerts_group(redis, settings))
     app.cli.add_command(chat_command(store, settings))
     app.cli.add_command(token_group(store))

@@ -95,7 +95,7 @@ def answer(request: WidgetRequest, parts: Parts, *, by_sweep: bool = False) -> f
         KommoError: The Salesbot cannot be continued any more.
         IntegrationError: The integration was removed, or has no access token: nobody can.
     """
-    with request_logged(request.request_id):
+    with request_logged(request.request_id, request.subdomain):
         integration = _integration_of(request, parts)
         rules = rules_of(integration, parts.settings, request)
         return parts.steps.run(request, integration, rules, by_sweep=by_sweep)

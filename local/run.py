@@ -4,16 +4,21 @@ Makes a `.env` with a secret key of its own when there is none, and starts a Red
 own, with its data in `instance/`, when `REDIS_URL` is not set.
 """
 
+import json
 import os
 import secrets
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from dotenv import dotenv_values
 
+from kommo_bridge.cli.running import RUNNING_FILE
 from kommo_bridge.errors import SettingsError
+from kommo_bridge.integrations.open_store import open_store, require_ai_key
 from kommo_bridge.settings import Settings
 from local.local_redis import local_redis
 from local.processes import end_tidily
@@ -21,7 +26,7 @@ from local.redis_server import RedisServerError
 
 # honcho kills what has not stopped after 5 s.
 GRACE_SECONDS = "4"
-# Where the flask commands look when REDIS_URL is not set.
+# Where rq and other tools look by themselves.
 REDIS_PORT = 6379
 
 
@@ -35,20 +40,34 @@ def main() -> int:
     try:
         port = _checked_port()
     except SettingsError as error:
-        print(error)
-        return 1
-    if not os.environ.get("OPENAI_API_KEY"):
-        print("OPENAI_API_KEY is not set: put it into .env, then `make run` again.")
+        print(f"{error} Put it into .env, then `make run` again.")
         return 1
     if _free(port) is None:
         print(f"Port {port} is taken by another program: stop it, or set another PORT in .env.")
         return 1
     try:
-        with local_redis(Path("instance/redis"), _free(REDIS_PORT)) as url:
+        with local_redis(Path("instance/redis"), _free(REDIS_PORT)) as url, _left_for_commands(url):
             return _honcho(str(port), {"REDIS_URL": url, "WORKER_GRACE_SECONDS": GRACE_SECONDS})
     except RedisServerError as error:
         print(error)
         return 1
+
+
+@contextmanager
+def _left_for_commands(url: str) -> Iterator[None]:
+    """The address of a Redis of our own, where the flask commands of this folder look for it."""
+    if os.environ.get("REDIS_URL", "").strip():
+        yield
+        return
+    RUNNING_FILE.parent.mkdir(exist_ok=True)
+    new = RUNNING_FILE.with_suffix(f".{os.getpid()}")  # never seen half written
+    new.touch(mode=0o600)
+    new.write_text(json.dumps({"pid": os.getpid(), "redis_url": url}), encoding="utf-8")
+    new.replace(RUNNING_FILE)
+    try:
+        yield
+    finally:
+        RUNNING_FILE.unlink(missing_ok=True)
 
 
 def _free(port: int) -> int | None:
@@ -68,12 +87,14 @@ def _make_env_file(target: Path, example: Path) -> None:
 
 
 def _checked_port() -> int:
-    """All settings are checked before anything is started.
+    """All settings, and that there is an AI to ask, are checked before anything is started.
 
     Raises:
         SettingsError: Naming the variable.
     """
-    return Settings.from_env(os.environ).port
+    settings = Settings.from_env(os.environ)
+    require_ai_key(settings, open_store(settings))
+    return settings.port
 
 
 def _honcho(port: str, settings: dict[str, str]) -> int:

@@ -38,7 +38,7 @@ def test_without_an_ai_key_the_start_is_refused(settings: Settings, acme: Integr
     done = subprocess.run(
         procfile_command("worker"),
         cwd=ROOT,
-        env=process_environ(settings) | {"OPENAI_API_KEY": ""},
+        env=process_environ(settings) | {"OPENAI_API_KEY": "", "OPENAI_BASE_URL": ""},
         capture_output=True,
         text=True,
         timeout=60,

@@ -19,6 +19,7 @@ from kommo_bridge.ai.response import Reply, read_error, read_reason, read_reply,
 from kommo_bridge.ai.tools import RefusedTools
 from kommo_bridge.conversations.memory import Exchange
 from kommo_bridge.errors import AssistantError
+from kommo_bridge.integrations.ai_server import AIServer, ai_server
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.outgoing.httpx_transport import LimitedTransport
 from kommo_bridge.outgoing.total_limit import total_limit
@@ -28,6 +29,8 @@ MAX_ANSWER_BYTES = 1024 * 1024
 # A longer wait belongs to RQ, where it holds no thread.
 MAX_SDK_WAIT_SECONDS = 3.0
 MAX_CLIENTS = 256
+# The SDK wants a key; it is not sent.
+NO_KEY = "none"
 TROUBLE = (openai.OpenAIError, httpx2.HTTPError, OSError, ValueError, RecursionError)
 HARMLESS_SECONDS = 5.0
 
@@ -59,7 +62,7 @@ class Assistant:
             headers={"Accept-Encoding": "identity"},
             event_hooks={"response": [_never_unpack, _leave_long_waits_to_rq]},
         )
-        self._clients: dict[tuple[str | None, str | None], openai.OpenAI] = {}
+        self._clients: dict[AIServer, openai.OpenAI] = {}
         self._lock = threading.Lock()
         self._refused = RefusedTools(clock)
 
@@ -136,6 +139,7 @@ class Assistant:
         response = client.chat.completions.with_raw_response.create(
             model=integration.model or self._model,
             timeout=min(self._timeout_seconds, seconds),
+            extra_headers={"Authorization": openai.omit} if client.api_key == NO_KEY else None,
             **asked,
         )
         return response.content
@@ -158,29 +162,27 @@ class Assistant:
         return (
             integration.integration_id,
             integration.subdomain,
-            integration.ai_base_url or self._base_url,
+            ai_server(integration, self._api_key, self._base_url).base_url,
             integration.model or self._model,
         )
 
     def _client(self, integration: Integration) -> openai.OpenAI:
         """The client of one key and server; clients share the connection pool."""
-        own = bool(integration.ai_api_key or integration.ai_base_url)
-        key = integration.ai_api_key or (None if own and integration.ai_base_url else self._api_key)
-        base_url = integration.ai_base_url or (None if integration.ai_api_key else self._base_url)
-        if not key:
+        server = ai_server(integration, self._api_key, self._base_url)
+        if not server.usable:
             raise AssistantError("no AI key is set for this integration", permanent=True)
         with self._lock:
-            if (key, base_url) not in self._clients:
+            if server not in self._clients:
                 if len(self._clients) >= MAX_CLIENTS:
                     self._clients.clear()
-                self._clients[key, base_url] = self._made(key, base_url)
-            return self._clients[key, base_url]
+                self._clients[server] = self._made(server)
+            return self._clients[server]
 
-    def _made(self, key: str, base_url: str | None) -> openai.OpenAI:
+    def _made(self, server: AIServer) -> openai.OpenAI:
         try:
             return openai.OpenAI(
-                api_key=key,
-                base_url=base_url or "https://api.openai.com/v1",
+                api_key=server.api_key or NO_KEY,
+                base_url=server.base_url,
                 max_retries=SDK_RETRIES,
                 http_client=self._http,
             )

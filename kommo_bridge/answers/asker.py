@@ -17,7 +17,7 @@ from kommo_bridge.conversations.usage import Usage
 from kommo_bridge.errors import AssistantError
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest
-from kommo_bridge.telemetry.incidents import REFUSED_BY_AI, Incidents
+from kommo_bridge.telemetry.incidents import CAP_REACHED, REFUSED_BY_AI, Incidents
 from kommo_bridge.telemetry.logs import log_event
 from kommo_bridge.telemetry.metrics import Metrics
 
@@ -66,8 +66,13 @@ class Asker:
         self.metrics.count("kommo_bridge_tokens", amount=reply.tokens)
         self.incidents.note(integration_name(integration), good=(REFUSED_BY_AI,))
         self.usage.count(request, integration, reply.tokens)
-        self.usage.warn(integration)
+        if self.usage.warn(integration):
+            self.capped(integration)
         return reply
+
+    def capped(self, integration: Integration) -> None:
+        """A customer was handed over because of a cap: `watch` looks whether it still holds."""
+        self.incidents.note(integration_name(integration), bad=(CAP_REACHED,))
 
     def _note_failure(
         self, request: WidgetRequest, integration: Integration, error: AssistantError

@@ -43,6 +43,7 @@ from kommo_bridge.answers.turns import (
     growing,
     holds_back_until,
     is_over,
+    joins_until,
     last_minute_first,
     last_moment,
     next_call_at,
@@ -103,14 +104,15 @@ def _hold(conversation: Conversation, turn: Turn, now: float) -> Step | None:
     """
     if _unknown(conversation, turn):
         return None
-    texts = with_newer(conversation, turn, now)
-    newer = len(texts) > len(turn.job_ids)
+    members, rules = conversation.members(turn), conversation.rules
+    texts = with_newer(conversation, turn) if now < joins_until(members, rules) else members
+    newer = len(texts) > len(members)
     if turn.outcome and turn.outcome.source != "ai":
         return find_words(conversation, turn, now) if newer else None
-    quiet = quiet_until(texts, conversation.rules)
+    quiet = quiet_until(texts, rules)
     if quiet > now:
         return Wait(quiet - now)
-    seconds = last_moment(texts, conversation.rules) - now
+    seconds = last_moment(texts, rules) - now
     again = newer and not turn.final and turn.asked < MAX_QUESTIONS and seconds > 0
     return Ask(growing(turn, texts), seconds) if again else None
 

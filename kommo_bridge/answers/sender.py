@@ -93,7 +93,7 @@ class Sender:
         if outcome.status in ("success", "handoff") and not outcome.silent:
             good = (*good, ANSWERS_FAIL)
         bad = (ANSWERS_FAIL,) if outcome.error else ()
-        self.incidents.note(integration_name(request), bad=bad, good=good)
+        self.incidents.note(integration_name(request), bad=bad, good=good, reason=outcome.error)
         self.metrics.count("kommo_bridge_answers", outcome.status)
         seconds = time.time() - request.accepted_at
         self.metrics.observe("kommo_bridge_answer_seconds", seconds)
@@ -109,7 +109,7 @@ class Sender:
     def given_up(self, request: WidgetRequest, reason: str) -> None:
         """Nobody tries to continue this Salesbot any more, and its customer was not told."""
         self.metrics.count("kommo_bridge_failures", "given_up")
-        self.incidents.note(integration_name(request), bad=(ANSWERS_FAIL,))
+        self.incidents.note(integration_name(request), bad=(ANSWERS_FAIL,), reason=reason)
         log_event(
             logger,
             "answer given up",

@@ -116,6 +116,8 @@ class _Run:
             self.parts.sleep(max(step.seconds, SHORTEST_WAIT))
             view = self.state.look()
         if not view.ended:
+            # Somebody else's run has the conversation, for seconds: nothing is counted of this one.
+            log_event(logger, "conversation is busy", level=logging.DEBUG, job=self.request.job_id)
             return BUSY_WAIT
         if view.mine:
             self.state.release()
@@ -126,8 +128,17 @@ class _Run:
         """The newest request of a conversation looks first; the others find it done."""
         if seconds is None:
             return None
+        ahead = [one for turn in view.conversation.turns for one in turn.job_ids]
+        if ahead and self.request.job_id not in ahead:
+            self._waits(view, ahead[0])
         newest = [one.job_id for one in view.conversation.messages if one.waits][-1:]
         return seconds if newest == [self.request.job_id] else seconds + BUSY_WAIT
+
+    def _waits(self, view: View, behind: str) -> None:
+        """Say once why nothing happens to this request yet."""
+        if view.looked_at <= 1:
+            job = self.request.job_id
+            log_event(logger, "waits behind another answer", job=job, behind=behind)
 
     def _finish(self, view: View) -> None:
         """What the job reports: once, so that a requeued job that has nothing to do ends well."""
@@ -191,6 +202,8 @@ class _Run:
             sentence=step.sentence,
             reason=step.reason or step.error or None,
         )
+        if view.conversation.cap:
+            self.parts.asker.capped(self.integration)
         outcome = Outcome(
             step.status, text, error=step.error, reason=step.reason, source=step.sentence
         )

@@ -1,9 +1,14 @@
 """A Salesbot for somebody who waits at the terminal: Kommo is not called."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from kommo_bridge.ai.response import Reply
+from kommo_bridge.answers.asker import Asker
 from kommo_bridge.answers.conversation import SKIP, Outcome
+from kommo_bridge.answers.retries import wait_after
 from kommo_bridge.answers.sender import Sender
+from kommo_bridge.errors import AssistantError
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.kommo.continuation import Continuation
 from kommo_bridge.kommo.results import CallResult
@@ -11,6 +16,9 @@ from kommo_bridge.kommo.slot import NotNow, Slot
 from kommo_bridge.kommo.widget_request import WidgetRequest
 
 ACCEPTED = 202
+# Whoever waits at a terminal learns more from the cause than from another try.
+MOST_TRIES = 3
+LONGEST_WAIT_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -45,3 +53,35 @@ class Terminal(Sender):
     def is_tagged(self, request: WidgetRequest, integration: Integration) -> bool:  # noqa: ARG002
         """There is no lead."""
         return False
+
+
+@dataclass(frozen=True)
+class TerminalAsker(Asker):
+    """Shows each failed try at once, and soon gives up.
+
+    Attributes:
+        show: Takes one line for the one who waits.
+    """
+
+    show: Callable[[str], None]
+    failed: list[AssistantError] = field(default_factory=list)
+
+    def reply(
+        self, request: WidgetRequest, integration: Integration, said: str, seconds: float
+    ) -> Reply:
+        """As the asker, with less patience.
+
+        Raises:
+            AssistantError: There is none; permanent also after a few tries.
+        """
+        try:
+            return super().reply(request, integration, said, seconds)
+        except AssistantError as error:
+            wait = max(error.retry_after_seconds or 0.0, wait_after(len(self.failed)))
+            self.failed.append(error)
+            if error.permanent:
+                raise
+            if len(self.failed) >= MOST_TRIES or wait > LONGEST_WAIT_SECONDS:
+                raise AssistantError(str(error), permanent=True) from None
+            self.show(f"{error}; asked again in {wait:.0f} s")
+            raise

@@ -45,14 +45,16 @@ def turns_of(conversation: Conversation) -> list[Turn]:
     return [*conversation.turns, *alone, *begun]
 
 
-def with_newer(conversation: Conversation, turn: Turn, now: float) -> list[Message]:
-    """A turn's texts and those that may still join it: until a third of its deadline."""
+def with_newer(conversation: Conversation, turn: Turn) -> list[Message]:
+    """A turn's texts and those that may still join it."""
     members = list(conversation.members(turn))
-    rules = conversation.rules
-    if not members or now >= members[0].at + rules.reply_deadline * JOIN_SHARE:
-        return members
     free = _free(conversation, (*conversation.turns, turn))
-    return _joined(rules, members, [one for one in free if not one.outcome])
+    return _joined(conversation.rules, members, [one for one in free if not one.outcome])
+
+
+def joins_until(texts: Sequence[Message], rules: Rules) -> float:
+    """When a turn is closed to newer texts: a third of its deadline after the oldest."""
+    return texts[0].at + rules.reply_deadline * JOIN_SHARE
 
 
 def growing(turn: Turn, texts: Sequence[Message]) -> Turn:
@@ -151,7 +153,7 @@ def _joined(rules: Rules, members: Sequence[Message], newer: Sequence[Message]) 
     joined = list(members)
     if not joined or not joined[0].own or rules.burst <= 0:
         return joined
-    until = joined[0].at + rules.reply_deadline * JOIN_SHARE
+    until = joins_until(joined, rules)
     size = sum(len(one.text or NOT_READABLE) for one in joined)
     for one in newer:
         size += len(one.text or NOT_READABLE)

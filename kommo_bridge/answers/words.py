@@ -21,7 +21,7 @@ from kommo_bridge.answers.turns import (
 
 def find_words(conversation: Conversation, turn: Turn, now: float) -> Step:
     """The first rule that applies; else the AI is asked, at once."""
-    texts = with_newer(conversation, turn, now)
+    texts = with_newer(conversation, turn)
     case = Case(conversation, growing(turn, texts), texts, question(texts), now)
     for rule in RULES:
         if step := rule(case):

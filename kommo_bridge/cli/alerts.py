@@ -5,6 +5,7 @@ import time
 import click
 from redis import Redis
 
+from kommo_bridge.cli.running import warn_if_unused
 from kommo_bridge.cli.tables import errors_as_messages, table
 from kommo_bridge.errors import SettingsError
 from kommo_bridge.monitoring.alerts import Alerts
@@ -40,6 +41,7 @@ def alerts_group(redis: Redis, settings: Settings) -> click.Group:
     def show() -> None:
         """The alerts that are not resolved yet."""
         with errors_as_messages():
+            warn_if_unused(redis)
             found = Alerts(redis, None).open()
         if not found:
             click.echo("No open alerts.")

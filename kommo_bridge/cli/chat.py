@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kommo_bridge.cli.tables import errors_as_messages
+from kommo_bridge.cli.tables import counted, errors_as_messages
 from kommo_bridge.conversations.keys import conversation_name
 from kommo_bridge.errors import BridgeError
 from kommo_bridge.integrations.integration import Integration
@@ -67,11 +67,14 @@ def _ask() -> str:
 
 
 def _say(request: WidgetRequest, integration: Integration, parts: "Parts") -> None:
-    from kommo_bridge.answers.terminal import Terminal  # noqa: PLC0415
+    from kommo_bridge.answers.terminal import Terminal, TerminalAsker  # noqa: PLC0415
     from kommo_bridge.jobs import rules_of  # noqa: PLC0415
 
     terminal = Terminal(**vars(parts.steps.sender))
-    steps = replace(parts.steps, sender=terminal)
+    asker = TerminalAsker(
+        **vars(parts.steps.asker), show=lambda text: click.echo(f"           [{text}]")
+    )
+    steps = replace(parts.steps, sender=terminal, asker=asker)
     rules = rules_of(integration, parts.settings, request)
     with suppress(BridgeError):  # what failed stands in the outcome
         while (wait := steps.run(request, integration, rules)) is not None:
@@ -84,8 +87,8 @@ def _say(request: WidgetRequest, integration: Integration, parts: "Parts") -> No
     elif outcome.status != "success":
         click.echo(f"           [{outcome.status}]")
     if outcome.status == "handoff":
-        hours = integration.handoff_hours
-        click.echo(f"           [a human answers now, for {hours:g} hours; here: you go on]")
+        hours = counted(integration.handoff_hours, "hour")
+        click.echo(f"           [a human answers now, for {hours}; here: you go on]")
         parts.steps.memory.resume(conversation_name(request))
 
 

@@ -1,18 +1,22 @@
 """`flask conversations`: what was said, and whether a human answers; `flask usage`."""
 
+import json
 import math
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import click
 from flask.cli import AppGroup
 from redis import Redis
 
-from kommo_bridge.cli.tables import errors_as_messages, table
+from kommo_bridge.cli.running import warn_if_unused
+from kommo_bridge.cli.tables import counted, errors_as_messages, table
 from kommo_bridge.conversations.keys import ENTITY_TYPES, entity_name
 from kommo_bridge.conversations.memory import Conversations
 from kommo_bridge.conversations.usage import Usage
+from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.store import IntegrationStore
 
 Command = Callable[..., Any]
@@ -36,47 +40,59 @@ def conversations_group(store: IntegrationStore, redis: Redis) -> AppGroup:
         "conversations", help="What was said with one lead, contact or customer, and who answers."
     )
     conversations = Conversations(redis)
-    _memory_commands(group, store, conversations)
-    _pause_commands(group, store, conversations)
+    find = partial(_name, store, redis)
+    _memory_commands(group, find, conversations)
+    _pause_commands(group, find, store, conversations)
     return group
 
 
-def _name(store: IntegrationStore, name: str, entity_type: str, entity_id: int) -> str:
-    return entity_name(store.get(name), ENTITY_TYPES[entity_type], entity_id)
+def _name(
+    store: IntegrationStore, redis: Redis, name: str, entity_type: str, entity_id: int
+) -> str:
+    """The conversation that is meant, in a Redis that a bridge has used."""
+    found = entity_name(store.get(name), ENTITY_TYPES[entity_type], entity_id)
+    warn_if_unused(redis)
+    return found
 
 
 def _memory_commands(
-    group: AppGroup, store: IntegrationStore, conversations: Conversations
+    group: AppGroup, find: Callable[[str, str, int], str], conversations: Conversations
 ) -> None:
     @group.command("show")
     @_of_conversation
     def show(name: str, entity_type: str, entity_id: int) -> None:
         """Show what is remembered of a conversation, the oldest first."""
         with errors_as_messages():
-            conversation = _name(store, name, entity_type, entity_id)
+            conversation = find(name, entity_type, entity_id)
             turns, pause = conversations.exchanges(conversation), conversations.paused(conversation)
         for turn in turns:
             click.echo(f"{datetime.fromtimestamp(turn.at, UTC):%Y-%m-%d %H:%M} UTC")
             click.echo(f"  customer   {turn.customer}".replace("\n", "\n             "))
             click.echo(f"  assistant  {turn.reply}".replace("\n", "\n             "))
-        click.echo(f"{len(turns)} turns remembered.")
+        click.echo(f"{counted(len(turns), 'turn')} remembered.")
         if pause:
-            hours = pause.seconds / 3600
-            click.echo(f"Paused for another {hours:.1f} hours: {pause.reason}.")
+            hours = round(pause.seconds / 3600, 1)
+            click.echo(f"Paused for another {counted(hours, 'hour')}: {pause.reason}.")
 
     @group.command("forget")
     @_of_conversation
     def forget(name: str, entity_type: str, entity_id: int) -> None:
         """Delete what is remembered (privacy requests). A pause stays.
 
-        Jobs keep a customer's message too: for an hour, a failed one for a week.
+        Jobs keep a customer's message too: for an hour, a failed one for a day (after an
+        unexpected error, a week).
         """
         with errors_as_messages():
-            count = conversations.forget(_name(store, name, entity_type, entity_id))
-        click.echo(f"Forgotten: {count} turns of {entity_type} {entity_id}.")
+            count = conversations.forget(find(name, entity_type, entity_id))
+        click.echo(f"Forgotten: {counted(count, 'turn')} of {entity_type} {entity_id}.")
 
 
-def _pause_commands(group: AppGroup, store: IntegrationStore, conversations: Conversations) -> None:
+def _pause_commands(
+    group: AppGroup,
+    find: Callable[[str, str, int], str],
+    store: IntegrationStore,
+    conversations: Conversations,
+) -> None:
     @group.command("pause")
     @_of_conversation
     @click.option(
@@ -90,17 +106,31 @@ def _pause_commands(group: AppGroup, store: IntegrationStore, conversations: Con
             raise click.BadParameter("it must be a number of hours.", param_hint="--hours")
         with errors_as_messages():
             hours = hours or store.get(name).handoff_hours
-            conversation = _name(store, name, entity_type, entity_id)
+            conversation = find(name, entity_type, entity_id)
             conversations.pause(conversation, hours, "paused by an operator")
-        click.echo(f"Paused for {hours:g} hours. `flask conversations resume` ends it.")
+        click.echo(f"Paused for {counted(hours, 'hour')}. `flask conversations resume` ends it.")
 
     @group.command("resume")
     @_of_conversation
     def resume(name: str, entity_type: str, entity_id: int) -> None:
         """End a pause."""
         with errors_as_messages():
-            was_paused = conversations.resume(_name(store, name, entity_type, entity_id))
+            was_paused = conversations.resume(find(name, entity_type, entity_id))
         click.echo("The assistant answers again." if was_paused else "It was not paused.")
+
+
+def _print_month(
+    usage: Usage, integrations: list[Integration], month: str, *, as_json: bool
+) -> None:
+    used = [(item, *usage.month(item, month)) for item in integrations]
+    if as_json:
+        keys = ("subdomain", "integration_id", "month", "replies", "tokens")
+        rows = [(item.subdomain, item.integration_id, month, *counts) for item, *counts in used]
+        click.echo(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], indent=2))
+        return
+    lines = [(item.host, *map(str, counts)) for item, *counts in used]
+    for line in table([("INTEGRATION", f"REPLIES {month}", f"TOKENS {month}"), *lines]):
+        click.echo(line)
 
 
 def usage_command(store: IntegrationStore, redis: Redis) -> click.Command:
@@ -108,10 +138,17 @@ def usage_command(store: IntegrationStore, redis: Redis) -> click.Command:
 
     @click.command("usage")
     @click.argument("name", required=False)
-    def usage(name: str | None) -> None:
+    @click.option("--month", type=click.DateTime(["%Y-%m"]), help="A month, such as 2026-10.")
+    @click.option("--json", "as_json", is_flag=True, help="As JSON, for machines.")
+    def usage(name: str | None, month: datetime | None, *, as_json: bool) -> None:
         """Print what integrations used today and this month (UTC), beside their caps."""
         with errors_as_messages():
+            warn_if_unused(redis)
             integrations = [store.get(name)] if name else store.all()
+            if month or as_json:
+                named = f"{month or datetime.now(UTC):%Y-%m}"
+                _print_month(Usage(redis), integrations, named, as_json=as_json)
+                return
             counters = [(item, Usage(redis).used(item)) for item in integrations]
         header = ("INTEGRATION", "REPLIES TODAY", "TOKENS TODAY", "REPLIES MONTH", "TOKENS MONTH")
         rows = [

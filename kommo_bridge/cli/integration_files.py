@@ -1,6 +1,7 @@
 """`flask integrations import`, `export` and `backup`: integrations to and from files."""
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -29,11 +30,17 @@ def file_commands(group: AppGroup, store: IntegrationStore) -> None:
 
     @group.command("export")
     @click.option("--with-secrets", is_flag=True, help="Secrets too, in plain text.")
-    def export(*, with_secrets: bool) -> None:
+    @click.option(
+        "--output", type=click.Path(path_type=Path), help="A new file, readable by you alone."
+    )
+    def export(*, with_secrets: bool, output: Path | None) -> None:
         """Print all integrations as JSON. Secrets only when asked for."""
         with errors_as_messages():
             items = [_exported(item, with_secrets=with_secrets) for item in store.all()]
-        click.echo(json.dumps(items, indent=2, ensure_ascii=False))
+            text = json.dumps(items, indent=2, ensure_ascii=False)
+            if output:
+                _write_private(output, text + "\n")
+        click.echo(f"{len(items)} exported to {output}." if output else text)
 
     @group.command("backup")
     @click.argument("file", type=click.Path(path_type=Path))
@@ -50,6 +57,17 @@ def read_text(file: str) -> str:
         return Path(file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise click.ClickException(f"{file} cannot be read as UTF-8 text.") from error
+
+
+def _write_private(file: Path, text: str) -> None:
+    """A new file of mode 600 from its first byte, whatever the umask."""
+    try:
+        with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:  # noqa: PTH123
+            out.write(text)
+    except FileExistsError:
+        raise IntegrationError(f"{file} exists already: name a new file.") from None
+    except OSError as error:
+        raise IntegrationError(f"{file} cannot be written ({type(error).__name__}).") from None
 
 
 def _read_list(file: str) -> list[Mapping[str, Any]]:

@@ -7,10 +7,10 @@ from typing import Any
 import click
 from flask.cli import AppGroup
 
+from kommo_bridge.cli.field_values import changed, file_name_meant, is_loss, shorter
 from kommo_bridge.cli.integration_files import file_commands, read_text
+from kommo_bridge.cli.integration_health import health_commands
 from kommo_bridge.cli.tables import errors_as_messages, table
-from kommo_bridge.cli.token import mint_token
-from kommo_bridge.errors import IntegrationError
 from kommo_bridge.integrations.integration import (
     DOMAINS,
     FIELDS,
@@ -20,10 +20,9 @@ from kommo_bridge.integrations.integration import (
     Integration,
     from_mapping,
 )
+from kommo_bridge.integrations.open_store import refuse_if_overwritten
 from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.settings import Settings
-
-NAMES = ", ".join(FIELDS)
 
 
 class FieldsCommand(click.Command):
@@ -43,28 +42,16 @@ def integrations_group(store: IntegrationStore, settings: Settings) -> AppGroup:
     makers = (
         _reading_commands,
         _adding_commands,
-        _changing_commands,
         file_commands,
     )
     for make in makers:
         make(group, store)
-    _check_command(group, store, settings)
+    _changing_commands(group, store, settings)
+    health_commands(group, store, settings)
     return group
 
 
 def _reading_commands(group: AppGroup, store: IntegrationStore) -> None:
-    @group.command("list")
-    def list_() -> None:
-        """List all integrations, one a line."""
-        with errors_as_messages():
-            rows = [_list_row(item) for item in store.all()]
-        if not rows:
-            click.echo("No integrations yet. Add one with `flask integrations add --help`.")
-            return
-        header = ("SUBDOMAIN", "INTEGRATION ID", "ACCOUNT", "DOMAIN", "NAME", "STATE")
-        for line in table([header, *rows]):
-            click.echo(line)
-
     @group.command("show")
     @click.argument("name")
     def show(name: str) -> None:
@@ -74,24 +61,6 @@ def _reading_commands(group: AppGroup, store: IntegrationStore) -> None:
         rows = [(key, _shown(key, value)) for key, value in asdict(integration).items()]
         for line in table(rows):
             click.echo(line)
-
-
-def _check_command(group: AppGroup, store: IntegrationStore, settings: Settings) -> None:
-    @group.command("check")
-    @click.argument("name")
-    def check(name: str) -> None:
-        """Examine one integration: one line each, and exit status 1 on a fault."""
-        # Here, not above: the web process, which loads these commands, has no use for the AI.
-        from kommo_bridge.monitoring.doctor import examine  # noqa: PLC0415
-
-        with errors_as_messages():
-            integration = store.get(name)
-        faults = 0
-        for finding in examine(integration, settings, mint_token(integration, 1, 300)):
-            click.echo(f"{finding.state:7}  {finding.subject:12}  {finding.text}")
-            faults += finding.state == "fault"
-        if faults:
-            raise click.exceptions.Exit(1)
 
 
 def _adding_commands(group: AppGroup, store: IntegrationStore) -> None:
@@ -104,7 +73,7 @@ def _adding_commands(group: AppGroup, store: IntegrationStore) -> None:
     @click.option(
         "--secret-key",
         envvar="KOMMO_SECRET_KEY",
-        prompt="Integration secret",
+        prompt="Secret key of the integration",
         hide_input=True,
         help="The integration's secret key; asked for when neither this nor "
         "KOMMO_SECRET_KEY is given.",
@@ -130,32 +99,39 @@ def _adding_commands(group: AppGroup, store: IntegrationStore) -> None:
         with errors_as_messages():
             integration = from_mapping(values)
             store.add(integration)
-        click.echo(f"Added {integration.host}. Next: flask integrations show {_name(integration)}")
+        click.echo(f"Added {integration.host}. Next: flask integrations check {_name(integration)}")
 
 
-def _changing_commands(group: AppGroup, store: IntegrationStore) -> None:
+def _changing_commands(group: AppGroup, store: IntegrationStore, settings: Settings) -> None:
     @group.command("set", cls=FieldsCommand)
     @click.argument("name")
     @click.argument("changes", nargs=-1, required=True, metavar="KEY=VALUE ...")
-    def set_(name: str, changes: tuple[str, ...]) -> None:
-        """Change fields of one integration."""
+    @click.option("--yes", is_flag=True, help="Do not ask before a long text gets lost.")
+    def set_(name: str, changes: tuple[str, ...], *, yes: bool) -> None:
+        """Change fields of one integration.
+
+        KEY=@FILE takes a file's content, KEY=- what is typed unseen or piped in; a secret field
+        without a value is asked for, unseen.
+        """
         with errors_as_messages():
-            integration = store.get(name)
-            changed = _changed(integration, changes)
-            store.rename(integration, changed)
-        click.echo(f"Changed {changed.host}.")
+            before = store.get(name)
+            after = changed(before, changes)
+            refuse_if_overwritten(settings, before, after)
+            _ask_back(changes, before, after, yes=yes)
+            store.rename(before, after)
+        click.echo(f"Changed {after.host}.")
 
     @group.command("disable")
     @click.argument("name")
     def disable(name: str) -> None:
         """Refuse requests of one integration; nothing stored is lost."""
-        _switch(store, name, enabled=False)
+        _switch(store, settings, name, enabled=False)
 
     @group.command("enable")
     @click.argument("name")
     def enable(name: str) -> None:
         """Accept requests of one integration again."""
-        _switch(store, name, enabled=True)
+        _switch(store, settings, name, enabled=True)
 
     @group.command("remove")
     @click.argument("name")
@@ -170,26 +146,28 @@ def _changing_commands(group: AppGroup, store: IntegrationStore) -> None:
         click.echo(f"Removed {integration.host}.")
 
 
-def _switch(store: IntegrationStore, name: str, *, enabled: bool) -> None:
+def _ask_back(
+    changes: Iterable[str], before: Integration, after: Integration, *, yes: bool
+) -> None:
+    """What may be a slip is shown, and done only when it is meant."""
+    for field, old, new in shorter(before, after):
+        click.echo(f"{field}: {old} -> {new} characters")
+        if is_loss(old, new) and not yes:
+            click.confirm("Is that meant?", abort=True)
+    for change in changes:
+        key, _, value = change.partition("=")
+        if file_name_meant(key, value) and not yes:
+            click.echo(f"{value} is a file here; {key}=@{value} takes its content.")
+            click.confirm("Take the name itself?", abort=True)
+
+
+def _switch(store: IntegrationStore, settings: Settings, name: str, *, enabled: bool) -> None:
     with errors_as_messages():
         integration = store.get(name)
-        store.save(replace(integration, enabled=enabled))
+        switched = replace(integration, enabled=enabled)
+        refuse_if_overwritten(settings, integration, switched)
+        store.save(switched)
     click.echo(f"{'Enabled' if enabled else 'Disabled'} {integration.host}.")
-
-
-def _changed(integration: Integration, changes: Iterable[str]) -> Integration:
-    """Apply KEY=VALUE; a new secret_key keeps the former one for tokens under way."""
-    values: dict[str, Any] = asdict(integration)
-    for change in changes:
-        key, equals, value = change.partition("=")
-        if not equals:  # what was typed may be a secret
-            raise IntegrationError(f"Say KEY=VALUE with one of {NAMES}.")
-        if key not in values:
-            raise IntegrationError(f"{key!r} is not a field. Say KEY=VALUE with one of {NAMES}.")
-        values[key] = value
-        if key == "secret_key" and value != integration.secret_key:
-            values["previous_secret_key"] = integration.secret_key
-    return from_mapping(values)
 
 
 def _shown(key: str, value: Any) -> str:
@@ -204,12 +182,6 @@ def _shown(key: str, value: Any) -> str:
 def _unset(name: str) -> str:
     unset = KINDS[name].unset.replace("`", "")
     return f" When empty: {unset}." if unset else ""
-
-
-def _list_row(item: Integration) -> tuple[str, ...]:
-    state = "enabled" if item.enabled else "disabled"
-    account = str(item.account_id or "-")
-    return (item.subdomain, item.integration_id, account, item.domain, item.name or "-", state)
 
 
 def _name(integration: Integration) -> str:

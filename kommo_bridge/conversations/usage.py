@@ -67,6 +67,16 @@ class Usage:
             except ResponseError as error:  # a paid reply is not lost for its counting
                 log_event(logger, "usage not counted", level=logging.ERROR, error=str(error))
 
+    def reached(self, integration: Integration) -> list[Used]:
+        """The caps of the whole integration that are reached; a conversation's hour is none."""
+        return [one for one in self._capped(integration) if one.reached]
+
+    def month(self, integration: Integration, month: str) -> tuple[int, int]:
+        """Replies and tokens of one month, such as `2026-10`; kept for 400 days."""
+        key = period_key(integration, month)
+        replies, tokens = self._redis.hmget(key, ["replies", "tokens"])
+        return int(replies or 0), int(tokens or 0)
+
     def used(self, integration: Integration) -> list[Used]:
         """What the whole integration has used today and this month."""
         day, month = period_keys(integration)
@@ -81,9 +91,10 @@ class Usage:
             Used("tokens_per_month", int(month_tokens or 0), integration.tokens_per_month),
         ]
 
-    def warn(self, integration: Integration) -> None:
-        """Log once a period that a cap is nearly reached."""
-        for near in self._to_warn_of(integration):
+    def warn(self, integration: Integration) -> bool:
+        """Log once a period that a cap is nearly reached; returns whether one is reached."""
+        capped = self._capped(integration)
+        for near in self._to_warn_of(integration, capped):
             log_event(
                 logger,
                 "cap nearly reached",
@@ -93,11 +104,12 @@ class Usage:
                 used=near.count,
                 of=near.cap,
             )
+        return any(one.reached for one in capped)
 
-    def _to_warn_of(self, integration: Integration) -> list[Used]:
+    def _to_warn_of(self, integration: Integration, capped: list[Used]) -> list[Used]:
         """Caps nearly reached that were not warned of in this period."""
         day, _ = period_keys(integration)
-        near = [one for one in self._capped(integration) if one.nearly]
+        near = [one for one in capped if one.nearly]
         return [
             one
             for one in near

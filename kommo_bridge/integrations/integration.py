@@ -133,9 +133,15 @@ class Integration:
         "How a reply travels when a request does not say; `show` for hand-made bots.",
         "json",
     )
-    ai_api_key: str = declared(Secret(), "The key of an AI of the integration's own.", "")
+    ai_api_key: str = declared(
+        Secret(),
+        "The key of an AI of the integration's own; without an `ai_base_url`, at OpenAI.",
+        "",
+    )
     ai_base_url: str | None = declared(
-        Url(unset="`OPENAI_BASE_URL`"), "The server of an AI of the integration's own.", None
+        Url(unset="`OPENAI_BASE_URL`, or OpenAI's beside an own `ai_api_key`"),
+        "The server of an AI of the integration's own; it is never sent the shared key.",
+        None,
     )
     enabled: bool = declared(Flag(), "Whether requests are accepted.", True)
 
@@ -154,7 +160,7 @@ class Integration:
         value: int | None = getattr(self, name)
         if value is not None:
             return value
-        return 0 if self.ai_api_key else SHARED_KEY_REPLIES_PER_DAY
+        return 0 if self.ai_api_key or self.ai_base_url else SHARED_KEY_REPLIES_PER_DAY
 
 
 FIELDS = tuple(item.name for item in fields(Integration))

@@ -1,8 +1,7 @@
-"""The AI: one smallest question, with the integration's own model and key."""
+"""The AI: one smallest question, with the integration's own prompt, model and key."""
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 
 from kommo_bridge.ai.assistant import Assistant
 from kommo_bridge.ai.prompt import HARMLESS
@@ -23,8 +22,7 @@ def check_ai(context: Context) -> Iterator[Finding]:
     model = context.integration.model or settings.openai_model
     started = time.monotonic()
     try:
-        plain = replace(context.integration, instructions="")
-        assistant.reply(plain, HARMLESS, seconds=AI_SECONDS)
+        assistant.reply(context.integration, HARMLESS, seconds=AI_SECONDS)
     except AssistantError as error:
         yield Finding("AI", "fault", f"{error} (model {model}): check key, model and base URL")
     else:

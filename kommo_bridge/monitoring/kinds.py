@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from kommo_bridge.telemetry.incidents import (
     ANSWERS_FAIL,
     BLOCKED_BY_KOMMO,
+    CAP_REACHED,
     REFUSED_BY_AI,
     TOKEN_REFUSED,
 )
@@ -71,11 +72,17 @@ KINDS = {
     TOKEN_REFUSED: Kind(
         "Kommo refuses an access token",
         "No Salesbot of it can be continued. Make a new long-lived token in Kommo, then: "
-        "flask integrations set NAME access_token=...",
+        "flask integrations set NAME access_token=... and flask integrations requeue NAME",
+    ),
+    CAP_REACHED: Kind(
+        "A cap is reached",
+        "Every customer of it is handed over, until the next day or month begins (UTC). "
+        "flask usage NAME shows which; flask integrations set NAME tokens_per_day=... raises it.",
     ),
     BLOCKED_BY_KOMMO: Kind(
-        "Kommo blocks our calls (403 after 429)",
-        "All calls rest for five minutes. If it comes back, write to Kommo's support.",
+        "Kommo may block our address (403 after 429)",
+        "The account waits three minutes; if a second account is refused too, all wait, and one "
+        "call a minute finds out when it has ended. If it comes back, write to Kommo's support.",
     ),
     REFUSED_BY_AI: Kind(
         "The AI refuses permanently",

@@ -17,6 +17,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from kommo_bridge.answers.record import OPEN_KEY
 from kommo_bridge.conversations.keys import integration_name
+from kommo_bridge.conversations.usage import Usage
 from kommo_bridge.errors import IntegrationError, SettingsError
 from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.kommo.tokens import days_left
@@ -33,7 +34,7 @@ from kommo_bridge.monitoring.webhook import Webhook
 from kommo_bridge.queue.state import oldest_queued_seconds, work_queue
 from kommo_bridge.redis_client import PREFIX
 from kommo_bridge.settings import Settings
-from kommo_bridge.telemetry.incidents import ANSWERS_FAIL, Incidents
+from kommo_bridge.telemetry.incidents import ANSWERS_FAIL, CAP_REACHED, Incidents
 from kommo_bridge.telemetry.logs import error_text, log_event
 from kommo_bridge.telemetry.outage import Outage
 from kommo_bridge.telemetry.refusals import Refusals
@@ -68,6 +69,7 @@ class Watch:
         self._alerts = alerts
         self._outage = outage
         self._incidents = Incidents(redis)
+        self._usage = Usage(redis)
         self._refusals = Refusals(redis)
 
     def start(self) -> None:
@@ -115,9 +117,23 @@ class Watch:
                 if not self._watched(name):
                     with suppress(ResponseError):
                         self._incidents.forget(kind, name)
+                elif kind == CAP_REACHED:
+                    if which := self._caps(name):
+                        found.setdefault(kind, {})[name] = f"{name} ({which})"
                 elif kind != ANSWERS_FAIL or count >= FAILS_IN_A_ROW:
                     found.setdefault(kind, {})[name] = name
         return found
+
+    def _caps(self, name: str) -> str:
+        """Which caps of an integration are still reached; one that is not is forgotten."""
+        try:
+            reached = self._usage.reached(self._store.get(name))
+        except (IntegrationError, SettingsError, sqlite3.Error):
+            return "unknown"
+        if not reached:
+            with suppress(ResponseError):
+                self._incidents.forget(CAP_REACHED, name)
+        return ", ".join(f"{one.name} {one.count} of {one.cap}" for one in reached)
 
     def _watched(self, name: str) -> bool:
         """Nobody waits for an integration that was removed or switched off."""

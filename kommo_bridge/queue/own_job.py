@@ -53,6 +53,15 @@ class OwnJob(Job):
             raise NoSuchJobError(f"unreadable: {id}") from error
 
 
+def whose(job: Job) -> tuple[str, str]:
+    """Request id and subdomain of a job of ours, for the log; empty where they cannot be read."""
+    try:
+        payload = job.args[0]
+        return str(payload["request_id"]), str(payload["subdomain"])
+    except (DeserializationError, LookupError, TypeError):
+        return "", ""
+
+
 def foreign_function(job: Job, functions: Collection[str]) -> str | None:
     """What the job would call, unless that is one of `functions`."""
     try:

@@ -32,12 +32,13 @@ from kommo_bridge.answers.retries import SWEEP_EVERY
 from kommo_bridge.errors import BridgeError
 from kommo_bridge.queue.intake import Intake
 from kommo_bridge.queue.job_timeout import TickedDeathPenalty
-from kommo_bridge.queue.own_job import OwnJob
+from kommo_bridge.queue.own_job import OwnJob, whose
 from kommo_bridge.queue.recovery import Recovery
 from kommo_bridge.queue.schedule import Schedule
 from kommo_bridge.queue.shares import LOOK_SECONDS, Shares, most_threads
 from kommo_bridge.queue.ticker import Task, Ticker, in_background
-from kommo_bridge.telemetry.logs import error_text, log_event
+from kommo_bridge.telemetry.logs import error_text, log_event, request_logged
+from kommo_bridge.telemetry.outage import Outage
 
 TICK_SECONDS = 1.0
 HEARTBEAT_SECONDS = 4.0
@@ -70,8 +71,9 @@ class ThreadWorker(BaseWorker):
         concurrency: `WORKER_CONCURRENCY`.
         grace_seconds: How long SIGTERM waits for running jobs before it hands them back.
         functions: What a job may call, by full name; any other job is dropped.
-        sweep: Called every few seconds; looks after overdue answers.
+        sweep: Called every second; looks after overdue answers.
         before_exit: Called where the process ends without `atexit`.
+        outage: What this process knows of Redis.
         wedged_seconds: How long a thread may ignore its job's timeout before the process ends.
     """
 
@@ -87,6 +89,7 @@ class ThreadWorker(BaseWorker):
         functions: Collection[str],
         sweep: Callable[[], object] | None = None,
         before_exit: Callable[[], object] = lambda: None,
+        outage: Outage | None = None,
         wedged_seconds: float = WEDGED_SECONDS,
     ) -> None:
         super().__init__(
@@ -107,13 +110,14 @@ class ThreadWorker(BaseWorker):
         self.wedged_seconds = wedged_seconds
         self.wedged = False
         self._before_exit = before_exit
+        self._outage = outage or Outage(logger, "redis")
         self._running: dict[str, Running] = {}
         self._slots = threading.Semaphore(self.threads)
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="job")
         self._recovery = Recovery(queue, LEASE_SECONDS, RECOVERY_SECONDS)
         schedule = Schedule(queue, LEASE_SECONDS)
         tasks = [*self._tasks(sweep), *schedule.tasks(RECOVERY_SECONDS)]
-        self._ticker = Ticker(tasks, at_end=schedule.stop)
+        self._ticker = Ticker(tasks, at_end=schedule.stop, outage=self._outage)
 
     @property
     def dequeue_timeout(self) -> int:
@@ -152,13 +156,15 @@ class ThreadWorker(BaseWorker):
         taken = False
         try:
             job = self._intake.take()
+            self._outage.back()
             if job and self._stop_requested:
                 self._recovery.hand_back(job.id)
             elif job:
                 self.execute_job(job, self.queue)
                 taken = True
         except RedisError as error:
-            _rest(error)
+            self._outage.lost(error)
+            time.sleep(TICK_SECONDS)
         except Exception:  # no job may end the worker
             logger.exception("job could not be taken")
             time.sleep(TICK_SECONDS)
@@ -174,8 +180,13 @@ class ThreadWorker(BaseWorker):
         self._pool.submit(self._run, running)
 
     def _run(self, running: Running) -> None:
+        with request_logged(*whose(running.job)):
+            self._perform(running)
+
+    def _perform(self, running: Running) -> None:
         try:
             self.perform_job(running.job, running.queue, running.execution)
+            self._outage.back()
         except RedisError as error:
             # Redis went away in the midst: the lease ends by itself and the job runs again.
             fields = {"job": running.job.id, "error": type(error).__name__}
@@ -206,7 +217,7 @@ class ThreadWorker(BaseWorker):
             Task("clean", CLEAN_SECONDS, self._recovery.clean),
         ]
         if sweep:
-            own.append(Task("sweep", SWEEP_EVERY, in_background("sweep", sweep)))
+            own.append(Task("sweep", SWEEP_EVERY, in_background("sweep", sweep, self._outage)))
         return own
 
     def _keep_leases(self) -> None:
@@ -216,6 +227,7 @@ class ThreadWorker(BaseWorker):
         for running in list(self._running.values()):
             self.maintain_heartbeats(running.job, running.execution)
         self.heartbeat(WORKER_TTL_SECONDS)  # last: RQ's own gives the worker a minute
+        self._outage.back()  # also while no thread is free to take a job
 
     def _watch_timeouts(self) -> None:
         """A thread that ignores its timeout cannot be ended: the process is, and starts anew."""
@@ -244,8 +256,3 @@ class ThreadWorker(BaseWorker):
             self._before_exit()
             logging.shutdown()
             os._exit(1 if self.wedged else 0)
-
-
-def _rest(error: RedisError) -> None:
-    log_event(logger, "redis is away", level=logging.WARNING, error=type(error).__name__)
-    time.sleep(TICK_SECONDS)

@@ -13,7 +13,7 @@ from functools import partial
 
 from redis.exceptions import RedisError
 
-from kommo_bridge.telemetry.logs import log_event
+from kommo_bridge.telemetry.outage import Outage
 
 # A burst's quiet time is waited for by the scheduler: what it adds, customers feel.
 TICK_SECONDS = 0.25
@@ -43,11 +43,13 @@ class Ticker:
     Args:
         tasks: Looked at in this order at every tick.
         at_end: Called once in the same thread, after the last tick.
+        outage: Who says that Redis is away, once for all tasks.
     """
 
-    def __init__(self, tasks: Sequence[Task], at_end: Callable[[], object]) -> None:
+    def __init__(self, tasks: Sequence[Task], at_end: Callable[[], object], outage: Outage) -> None:
         self._tasks = tasks
         self._at_end = at_end
+        self._outage = outage
         self._done = threading.Event()
 
     def start(self) -> None:
@@ -61,17 +63,17 @@ class Ticker:
     def _tick_until_done(self) -> None:
         while not self._done.wait(TICK_SECONDS):
             for task in self._tasks:
-                _guarded(task.name, partial(task.run_if_due, time.monotonic()))
-        _guarded("end", self._at_end)
+                _guarded(task.name, partial(task.run_if_due, time.monotonic()), self._outage)
+        _guarded("end", self._at_end, self._outage)
 
 
-def in_background(name: str, action: Callable[[], object]) -> Callable[[], None]:
+def in_background(name: str, action: Callable[[], object], outage: Outage) -> Callable[[], None]:
     """A task that runs in a thread of its own, one at a time: it may call partners."""
     running = threading.Lock()
 
     def run() -> None:
         try:
-            _guarded(name, action)
+            _guarded(name, action, outage)
         finally:
             running.release()
 
@@ -82,11 +84,10 @@ def in_background(name: str, action: Callable[[], object]) -> Callable[[], None]
     return start
 
 
-def _guarded(name: str, action: Callable[[], object]) -> None:
+def _guarded(name: str, action: Callable[[], object], outage: Outage) -> None:
     try:
         action()
     except RedisError as error:
-        kind = type(error).__name__
-        log_event(logger, "task waits for redis", level=logging.WARNING, task=name, error=kind)
+        outage.lost(error)
     except Exception:  # the ticker must outlive any fault of one task
         logger.exception("task failed: %s", name)

@@ -11,6 +11,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from kommo_bridge.redis_client import PREFIX
+from kommo_bridge.telemetry.health import note_answered, note_failed
 from kommo_bridge.telemetry.logs import log_event
 
 KEY = f"{PREFIX}incidents"
@@ -19,6 +20,7 @@ ANSWERS_FAIL = "answers_fail"
 TOKEN_REFUSED = "token_refused"  # noqa: S105  the name of an incident
 BLOCKED_BY_KOMMO = "blocked_by_kommo"
 REFUSED_BY_AI = "refused_by_ai"
+CAP_REACHED = "cap_reached"
 
 logger = logging.getLogger(__name__)
 
@@ -35,14 +37,19 @@ class Incidents:
         *,
         bad: tuple[str, ...] = (),
         good: tuple[str, ...] = (),
+        reason: str = "",
     ) -> None:
-        """Count what is bad, forget what is good. An unreachable Redis is logged only."""
+        """Count what is bad, for a reason, forget what is good. An unreachable Redis is logged."""
         try:
             with self._redis.pipeline(transaction=False) as pipeline:
                 for kind in bad:
                     pipeline.hincrby(KEY, f"{kind} {name}", 1)
                 if good:
                     pipeline.hdel(KEY, *(f"{kind} {name}" for kind in good))
+                if ANSWERS_FAIL in good:
+                    note_answered(pipeline, name)
+                if reason:
+                    note_failed(pipeline, name, reason)
                 pipeline.execute()
         except RedisError as error:
             log_event(logger, "incident not noted", error=type(error).__name__)

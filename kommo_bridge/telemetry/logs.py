@@ -3,9 +3,9 @@
     log_event(logger, "salesbot continued", job="wr-...", status=202, milliseconds=84)
 
 Values are written as JSON, so a value can neither break a line nor forge another one. Within
-`request_logged` every line, of libraries too, has the id of the request it belongs to. A
-traceback shows where and what kind; messages of foreign exceptions, which may quote a customer,
-are left out.
+`request_logged` every line, of libraries too, has the id of the request it belongs to, and the
+subdomain of its account. A traceback shows where and what kind; messages of foreign exceptions,
+which may quote a customer, are left out.
 """
 
 import json
@@ -24,7 +24,7 @@ QUIET_LOGGERS = ("httpx2", "httpcore2", "openai", "urllib3", "rq.worker", "rq.sc
 
 BARE_WORD = re.compile(r"[^ =\"']+")
 
-_request_id: ContextVar[str] = ContextVar("request_id", default="")
+_request: ContextVar[dict[str, str]] = ContextVar("request", default={})  # noqa: B039
 
 
 def log_event(
@@ -37,13 +37,14 @@ def log_event(
 
 
 @contextmanager
-def request_logged(request_id: str) -> Iterator[None]:
-    """Mark all lines of this thread with the request's id, until the block ends."""
-    token = _request_id.set(request_id)
+def request_logged(request_id: str, subdomain: str = "") -> Iterator[None]:
+    """Mark all lines of this thread with the request's id and account, until the block ends."""
+    marks = {"subdomain": subdomain, "request": request_id}
+    token = _request.set({name: value for name, value in marks.items() if value})
     try:
         yield
     finally:
-        _request_id.reset(token)
+        _request.reset(token)
 
 
 class TextFormatter(logging.Formatter):
@@ -87,8 +88,7 @@ def set_up_logging(level: str, format_name: str, stream: TextIO | None = None) -
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
     fields = dict(getattr(record, "fields", {}))
-    if request_id := _request_id.get():
-        fields["request"] = request_id
+    fields |= {name: value for name, value in _request.get().items() if name not in fields}
     if record.exc_info and record.exc_info[1]:
         fields["traceback"] = _traceback(record.exc_info[1])
     return fields

@@ -12,6 +12,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from kommo_bridge.redis_client import PREFIX
+from kommo_bridge.telemetry.health import note_refused
 
 WINDOW_SECONDS = 300
 # So many in a window are "again and again"; more are not worth a round trip each.
@@ -27,7 +28,7 @@ class Refusals:
         self._window = 0
         self._noted: Counter[str] = Counter()
 
-    def note(self, name: str, code: str, now: float | None = None) -> None:
+    def note(self, name: str, code: str, reason: str = "", now: float | None = None) -> None:
         """Count one refusal; an unreachable Redis is ignored, since nothing waits for it."""
         window = _window(time.time() if now is None else now)
         field = f"{code} {name}"
@@ -41,6 +42,7 @@ class Refusals:
             with self._redis.pipeline(transaction=False) as pipeline:
                 pipeline.hincrby(_key(window), field, 1)
                 pipeline.expire(_key(window), 3 * WINDOW_SECONDS)
+                note_refused(pipeline, name, code, reason)
                 pipeline.execute()
         except RedisError:
             return

@@ -51,7 +51,7 @@ def widget_requests(
             seconds = time.perf_counter() - line.arrived
             metrics.observe("kommo_bridge_acknowledgement_seconds", seconds)
         elif line.integration and line.result in ALERTED:
-            refusals.note(line.integration, line.result)
+            refusals.note(line.integration, line.result, line.fields.get("reason", ""))
         return response
 
     @blueprint.post(WIDGET_REQUEST_PATH, provide_automatic_options=False)

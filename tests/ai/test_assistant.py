@@ -66,12 +66,32 @@ def test_an_integration_has_a_model_and_a_temperature_of_its_own(
     assert (ai.requests[0]["model"], ai.requests[0]["temperature"]) == ("own", 0.2)
 
 
-def test_the_common_key_never_goes_to_an_integrations_own_server(assistant: Assistant) -> None:
-    with StandInAI() as own:
-        error = failure(assistant, ai_base_url=own.base_url)
+def test_a_server_of_its_own_is_asked_without_a_key_and_never_with_the_common_one(
+    assistant: Assistant,
+) -> None:
+    class Listening(StandInAI):
+        def received(self, request: Request) -> None:
+            authorizations.append(request.headers.get("Authorization"))
 
-        assert error.permanent
-        assert own.count == 0
+    authorizations: list[str | None] = []
+    with Listening() as own:
+        assert assistant.reply(replace(ACME, ai_base_url=own.base_url), QUESTION, seconds=10).text
+
+    assert authorizations == [None]
+
+
+def test_the_common_server_may_need_no_key() -> None:
+    with StandInAI() as server:
+        assistant = Assistant(api_key=None, base_url=server.base_url, model="m", timeout_seconds=5)
+        assert assistant.reply(ACME, QUESTION, seconds=10).text
+        assistant.close()
+
+
+def test_openai_is_never_asked_without_a_key() -> None:
+    assistant = Assistant(api_key=None, base_url=None, model="m", timeout_seconds=5)
+
+    assert failure(assistant).permanent
+    assistant.close()
 
 
 def test_an_integration_with_a_key_and_a_server_of_its_own_is_answered_there(

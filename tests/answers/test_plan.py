@@ -87,14 +87,15 @@ class TestAsking:
             replace(failed, job_ids=("a", "b")), LAST - 3
         )
 
-    def test_not_after_a_third_of_the_deadline(self) -> None:
+    def test_about_what_came_in_the_first_third_of_the_deadline_however_late_it_is(self) -> None:
         failed = turn("a", failures=1)
-        texts = (text("a"), text("b", 2))
 
-        joined = step(*texts, turns=(failed,), at=THIRD - MOMENT)
+        joined = step(text("a"), text("b", THIRD), turns=(failed,), at=THIRD + 20)
         assert isinstance(joined, Ask)
         assert joined.turn == replace(failed, job_ids=("a", "b"))
-        assert step(*texts, turns=(failed,), at=THIRD) == Ask(failed, LAST - THIRD)
+        alone = step(text("a"), text("b", THIRD + MOMENT), turns=(failed,), at=THIRD + 20)
+        assert isinstance(alone, Ask)
+        assert alone.turn == failed
 
     def test_until_the_deadline_of_the_oldest_text(self) -> None:
         texts = (text("a"), text("b", 39))

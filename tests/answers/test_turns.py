@@ -20,6 +20,7 @@ from kommo_bridge.answers.turns import (
     holds_back_until,
     ids,
     is_over,
+    joins_until,
     last_minute_first,
     last_moment,
     last_window,
@@ -120,18 +121,14 @@ class TestWhichTextsAreATurn:
 
 
 class TestWhatMayStillJoin:
-    def joined(self, *messages: Message, now: float = T, turns: Any = None, **fields: Any) -> str:
+    def joined(self, *messages: Message, turns: Any = None, **fields: Any) -> str:
         """The texts of the turn of `a`, with those that join it."""
         turns = (turn("a"),) if turns is None else turns
-        return " ".join(ids(with_newer(picture(*messages, turns=turns, **fields), turn("a"), now)))
+        return " ".join(ids(with_newer(picture(*messages, turns=turns, **fields), turn("a"))))
 
-    def test_newer_texts_until_a_third_of_the_deadline_has_passed(self) -> None:
-        messages = (text("a"), text("b", 5))
-
-        assert self.joined(*messages, now=T + THIRD - MOMENT) == "a b"
-        assert self.joined(*messages, now=T + THIRD) == "a"
-
-    def test_not_what_came_after_that(self) -> None:
+    def test_newer_texts_of_the_first_third_of_the_deadline(self) -> None:
+        assert joins_until([text("a"), text("b", 5)], rules()) == T + THIRD
+        assert self.joined(text("a"), text("b", THIRD)) == "a b"
         assert self.joined(text("a"), text("b", THIRD + MOMENT)) == "a"
 
     def test_not_what_belongs_to_another_turn_has_words_already_or_has_ended(self) -> None:
@@ -419,8 +416,8 @@ def test_no_text_is_in_two_turns_and_every_open_one_finds_its_turn(
     assert open_ones <= set(seen)
 
 
-@given(pictures(), st.floats(0, 2000))
-def test_who_joins_a_turn_belongs_to_no_other(conversation: Conversation, after: float) -> None:
+@given(pictures())
+def test_who_joins_a_turn_belongs_to_no_other(conversation: Conversation) -> None:
     for one in conversation.turns:
         others = {
             job_id
@@ -429,7 +426,7 @@ def test_who_joins_a_turn_belongs_to_no_other(conversation: Conversation, after:
             for job_id in other.job_ids
         }
 
-        found = ids(with_newer(conversation, one, T + after))
+        found = ids(with_newer(conversation, one))
 
         assert len(found) == len(set(found))
         assert not others & set(found)

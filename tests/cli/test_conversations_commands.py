@@ -14,6 +14,7 @@ from kommo_bridge.conversations.keys import conversation_name
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.jobs import Parts, answer
 from kommo_bridge.settings import Settings
+from kommo_bridge.telemetry.metrics import KEY as METRICS_KEY
 from local.partners.ai import StandInAI, handoff_call, openai_error
 from local.partners.kommo.server import StandInKommo
 
@@ -21,6 +22,12 @@ from local.partners.kommo.server import StandInKommo
 @pytest.fixture
 def app(settings: Settings, acme: Integration) -> Flask:
     return create_app(settings)
+
+
+@pytest.fixture(autouse=True)
+def used(redis: Redis) -> None:
+    """A bridge has used this Redis."""
+    redis.hset(METRICS_KEY, "x", 1)
 
 
 def run(app: Flask, *arguments: str, typed: str = "") -> Result:
@@ -39,7 +46,7 @@ def test_show_prints_what_was_said(app: Flask, parts: Parts, ask: Ask, ai: Stand
 
     assert "customer   Do you deliver?" in shown
     assert "assistant  Yes.\n             Every day." in shown
-    assert "1 turns remembered." in shown
+    assert "1 turn remembered." in shown
 
 
 def test_forget_deletes_it_in_redis(app: Flask, parts: Parts, ask: Ask) -> None:
@@ -47,7 +54,7 @@ def test_forget_deletes_it_in_redis(app: Flask, parts: Parts, ask: Ask) -> None:
 
     forgotten = conversations(app, "forget")
 
-    assert forgotten.output == "Forgotten: 1 turns of lead 7.\n"
+    assert forgotten.output == "Forgotten: 1 turn of lead 7.\n"
     assert not parts.steps.memory.exchanges(conversation_name(ask()))
 
 
@@ -60,7 +67,7 @@ def test_pause_silences_and_resume_ends_it(
     resumed = conversations(app, "resume").output
     answer(ask(), parts)
 
-    assert "Paused for another 2.0 hours: paused by an operator." in shown
+    assert "Paused for another 2 hours: paused by an operator." in shown
     assert resumed == "The assistant answers again.\n"
     assert [one.body["data"]["status"] for one in kommo.continuations] == ["skip", "success"]
 
@@ -130,3 +137,22 @@ def test_chat_tells_what_failed(app: Flask, ai: StandInAI) -> None:
     result = run(app, "chat", "acme", typed="Hello\n\n")
 
     assert "[fail: the AI answered 401 invalid_api_key invalid_request_error]" in result.output
+
+
+def test_chat_shows_each_failed_try_and_ends_soon(app: Flask, ai: StandInAI) -> None:
+    ai.faults.order(openai_error(429), times=None)
+
+    result = run(app, "chat", "acme", typed="Hello\n\n")
+
+    assert result.output.count("[the AI answered 429") == 2
+    assert "asked again in 2 s]" in result.output
+    assert "[fail: the AI answered 429" in result.output
+
+
+def test_chat_does_not_wait_where_waiting_is_long(app: Flask, ai: StandInAI) -> None:
+    ai.faults.order(openai_error(429, headers={"Retry-After": "60"}), times=None)
+
+    result = run(app, "chat", "acme", typed="Hello\n\n")
+
+    assert ai.count == 1
+    assert "[fail: the AI answered 429" in result.output

@@ -116,7 +116,7 @@ def test_secrets_are_asked_for_without_showing_them(operator: Operator) -> None:
 
     result = operator("add", *names, typed=f"{SECRET}\n{TOKEN}\n")
 
-    assert "Integration secret:" in result.output
+    assert "Secret key of the integration:" in result.output
     assert "Long-lived access token:" in result.output
     assert (operator.acme.secret_key, operator.acme.access_token) == (SECRET, TOKEN)
 
@@ -127,7 +127,7 @@ def test_list_and_show_tell_all_but_the_secrets(operator: Operator) -> None:
     operator.adds("--name", "Acme")
     listed, shown = operator("list").output, operator("show", "acme").output
 
-    assert listed.splitlines()[1].split() == [
+    assert listed.splitlines()[1].split()[:6] == [
         *("acme", INTEGRATION_ID, "-", "kommo.com", "Acme", "enabled")
     ]
     assert "...abcd" in shown
@@ -163,6 +163,72 @@ def test_a_new_secret_keeps_the_former_one(operator: Operator) -> None:
     operator("set", "acme", "secret_key=the-new-secret")
 
     assert operator.acme.secrets == ("the-new-secret", SECRET)
+
+
+def test_a_value_may_come_from_a_file_a_pipe_or_a_hidden_prompt(
+    operator: Operator, tmp_path: Path
+) -> None:
+    operator.adds()
+    file = tmp_path / "acme.txt"
+    file.write_text("Be kind.\n", encoding="utf-8")
+
+    operator("set", "acme", f"instructions=@{file}")
+    operator("set", "acme", "name=-", typed="Flora\n")
+    asked = operator("set", "acme", "access_token", typed="typed-unseen\n")
+
+    assert operator.acme.instructions == "Be kind."
+    assert operator.acme.name == "Flora"
+    assert operator.acme.access_token == "typed-unseen"
+    assert "typed-unseen" not in asked.output
+
+
+def test_a_missing_file_empties_nothing(operator: Operator) -> None:
+    operator.adds()
+
+    result = operator("set", "acme", "instructions=@nowhere.txt")
+
+    assert result.exit_code == 1
+    assert "nowhere.txt cannot be read" in result.output
+
+
+def test_a_text_is_not_lost_without_a_question(operator: Operator) -> None:
+    operator.adds()
+    operator("set", "acme", f"instructions={'x' * 212}")
+
+    asked = operator("set", "acme", "instructions=", typed="n\n")
+
+    assert "instructions: 212 -> 0 characters" in asked.output
+    assert asked.exit_code == 1
+    assert len(operator.acme.instructions) == 212
+    assert operator("set", "acme", "instructions=", "--yes").exit_code == 0
+    assert not operator.acme.instructions
+
+
+def test_a_files_name_is_not_taken_for_its_content(operator: Operator, tmp_path: Path) -> None:
+    operator.adds()
+    file = tmp_path / "acme.txt"
+    file.touch()
+
+    result = operator("set", "acme", f"instructions={file}", typed="n\n")
+
+    assert f"instructions=@{file} takes its content" in result.output
+    assert not operator.acme.instructions
+
+
+@pytest.mark.parametrize("command", [["disable", "acme"], ["set", "acme", "name=New"]])
+def test_what_the_next_start_would_undo_is_refused(operator: Operator, command: list[str]) -> None:
+    operator.adds("--name", "Old")
+    items = [
+        {"subdomain": "acme", "integration_id": INTEGRATION_ID, "name": "Old", "enabled": True}
+    ]
+    filled = Operator(replace(operator.settings, kommo_integrations=json.dumps(items)))
+
+    result = filled(*command)
+
+    assert result.exit_code == 1
+    assert "KOMMO_INTEGRATIONS" in result.output
+    assert (filled.acme.name, filled.acme.enabled) == ("Old", True)
+    assert filled("set", "acme", "model=other").exit_code == 0
 
 
 def test_a_renamed_account_is_named_anew(operator: Operator) -> None:

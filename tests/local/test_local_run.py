@@ -1,5 +1,6 @@
 """`make run`: web and worker for real use on one machine, which end together."""
 
+import json
 import os
 import shutil
 import signal
@@ -124,3 +125,30 @@ def processes_in(folder: Path) -> list[int]:
         except OSError:  # it has just ended
             continue
     return found
+
+
+def test_its_own_redis_is_left_for_the_commands_until_it_ends(
+    folder: Path, environ: dict[str, str]
+) -> None:
+    left = folder / "instance" / "running.json"
+    own = {key: value for key, value in environ.items() if key != "REDIS_URL"}
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            COMMAND,
+            cwd=folder,
+            env=own | {"OPENAI_API_KEY": "sk-x"},
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            wait_for(lambda: left.exists() or process.poll() is not None)
+            told = json.loads(left.read_text())
+            mode = left.stat().st_mode
+        finally:
+            process.terminate()
+            process.wait(20)
+
+    assert told["pid"] == process.pid
+    assert f"Redis on {told['redis_url']}" in (folder / "log").read_text()
+    assert mode & 0o077 == 0
+    assert not left.exists()

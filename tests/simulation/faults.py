@@ -42,9 +42,7 @@ FAULTS = (
         (
             Change("texts[0].at + rules.reply_deadline - margin",
                    "texts[-1].at + rules.reply_deadline - margin"),
-            Change("now >= members[0].at + rules.reply_deadline * JOIN_SHARE", "False"),
-            Change("until = joined[0].at + rules.reply_deadline * JOIN_SHARE",
-                   "until = NEVER"),
+            Change("return texts[0].at + rules.reply_deadline * JOIN_SHARE", "return NEVER"),
         ),
         seed=146,
     ),

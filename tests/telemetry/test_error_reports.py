@@ -140,7 +140,7 @@ def test_a_failed_job_and_an_error_of_the_web_are_reported(
         wait_for(lambda: "unexpected error" in sentry.titles)
 
     failed = next(event for event in sentry.events if "job failed" in event["logentry"]["message"])
-    assert "AssistantError" in failed["logentry"]["message"]
+    assert "ContinuedWithFailure" in failed["logentry"]["message"]
     assert failed["extra"]["rq-job"]["job_id"].startswith("wr-")
     everything = "".join(sentry.raw)
     for secret in (WORDS, sent.token, acme.access_token, acme.secret_key, "sk-stand-in"):

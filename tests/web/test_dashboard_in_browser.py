@@ -14,6 +14,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.queue.enqueue import FUNCTION
 from kommo_bridge.queue.state import work_queue
 from kommo_bridge.settings import Settings
 from local.partners.ai import StandInAI, openai_error
@@ -89,7 +90,7 @@ def test_what_a_job_says_of_itself_is_text_and_never_runs(
     script = "<img src=x onerror=\"document.title='owned'\">"
     shown = f"ValueError: {script}"
     queue = work_queue(redis)
-    job = queue.enqueue("nowhere.nothing", script, description=script, meta={"said": script})
+    job = queue.enqueue(FUNCTION, script, description=script, meta={"said": script})
     failed = queue.failed_job_registry
     wait.until(lambda _: failed.get_job_ids())
     Result.create_failure(job, ttl=60, exc_string=f"ValueError: {script}")

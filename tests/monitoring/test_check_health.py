@@ -1,0 +1,161 @@
+"""Why is this account silent? What the doctor says of an integration's last hours."""
+
+import logging
+from dataclasses import replace
+
+import pytest
+from helpers import Ask, Salesbot
+from redis import Redis
+
+from kommo_bridge.app import create_app
+from kommo_bridge.conversations.keys import integration_name
+from kommo_bridge.errors import ContinuedWithFailure, KommoError
+from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.integrations.store import IntegrationStore
+from kommo_bridge.jobs import Parts, answer
+from kommo_bridge.monitoring.alerts import Alerts
+from kommo_bridge.monitoring.check import Context, Finding
+from kommo_bridge.monitoring.check_ai import check_ai
+from kommo_bridge.monitoring.check_health import check_health
+from kommo_bridge.monitoring.watch import LOOK_KEY, Watch
+from kommo_bridge.settings import Settings
+from kommo_bridge.telemetry.health import MAX_REASON, read_health
+from kommo_bridge.telemetry.outage import Outage
+from local.partners.ai import StandInAI, openai_error
+from local.partners.http.faults import Status
+from local.partners.kommo.server import StandInKommo
+from local.partners.kommo.widget_requests import WIDGET_REQUEST_PATH
+
+
+def lines(settings: Settings, integration: Integration) -> dict[str, Finding]:
+    return {one.subject: one for one in check_health(Context(integration, settings, "", ""))}
+
+
+def test_nothing_has_happened_yet(settings: Settings, acme: Integration) -> None:
+    found = lines(settings, acme)
+
+    assert {name: one.state for name, one in found.items()} == {
+        "caps": "ok",
+        "last answer": "warning",
+        "refused": "ok",
+    }
+
+
+def test_the_last_answer_and_the_last_failure(
+    parts: Parts, ask: Ask, ai: StandInAI, settings: Settings, acme: Integration
+) -> None:
+    ai.faults.order(openai_error(401, "invalid_api_key"), times=1)
+    with pytest.raises(ContinuedWithFailure):
+        answer(ask(entity_id=1), parts)
+
+    failing = lines(settings, acme)
+    answer(ask(entity_id=2), parts)
+    well = lines(settings, acme)
+
+    assert failing["last failure"].state == "fault"
+    assert "401 invalid_api_key" in failing["last failure"].text
+    assert "failing since" in failing["last failure"].text
+    assert (well["last answer"].state, well["last failure"].state) == ("ok", "ok")
+    assert "ago" in well["last answer"].text or "now" in well["last answer"].text
+
+
+def test_a_token_that_has_ended_is_the_last_failure(
+    parts: Parts, ask: Ask, kommo: StandInKommo, settings: Settings, acme: Integration
+) -> None:
+    kommo.faults.order(Status(401), times=None)
+    with pytest.raises(KommoError):
+        answer(ask(), parts)
+
+    assert "Kommo answered 401" in lines(settings, acme)["last failure"].text
+
+
+def test_a_reason_of_any_length_takes_little_of_redis(parts: Parts, redis: Redis) -> None:
+    parts.steps.sender.incidents.note("acme/1", reason="x" * 100_000)
+
+    assert len(read_health(redis, ["acme/1"])[0].failed_because) == MAX_REASON
+
+
+def test_requests_refused_lately_are_shown_with_reason_time_and_number(
+    settings: Settings, acme: Integration, store: IntegrationStore, salesbot: Salesbot
+) -> None:
+    """The secret in Kommo is another one; half an hour later the doctor still says so."""
+    store.save(replace(acme, secret_key="another-secret-" * 5))
+    client = create_app(settings).test_client()
+    for number in range(3):
+        content_type, body = salesbot.write(number)
+        refused = client.post(WIDGET_REQUEST_PATH, data=body, content_type=content_type)
+        assert refused.status_code == 401
+
+    found = lines(settings, acme)["refused"]
+
+    assert found.state == "warning"
+    assert "invalid_token, 3 or more, last " in found.text
+    assert "signature does not fit: the stored secret_key" in found.text
+
+
+def test_a_reached_cap_is_a_fault_and_an_alert_until_it_is_raised(
+    parts: Parts,
+    ask: Ask,
+    settings: Settings,
+    acme: Integration,
+    store: IntegrationStore,
+    redis: Redis,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A capped account hands over every customer until midnight: that must be told."""
+    watch = Watch(redis, store, Alerts(redis, None), Outage(logging.getLogger(), "redis"))
+    capped = replace(acme, tokens_per_day=1)
+    answer(ask(entity_id=1), parts)
+    store.save(capped)
+    answer(ask(entity_id=2), parts)  # over the cap: handed over
+
+    sent = watch.look(1_800_000_000)
+    found = lines(settings, capped)["caps"]
+    store.save(acme)
+    redis.delete(LOOK_KEY)
+    sent += watch.look(1_800_000_010)
+
+    assert sent == ["cap_reached alert", "cap_reached resolved"]
+    alert = next(one for one in caplog.records if one.getMessage() == "alert")
+    assert f"{integration_name(acme)} (tokens_per_day " in str(vars(alert)["fields"]["text"])
+    assert found.state == "fault"
+    assert "tokens_per_day is reached" in found.text
+    assert "set acme tokens_per_day=" in found.text
+
+
+def test_the_reply_that_reaches_the_cap_is_noted_at_once(
+    parts: Parts, ask: Ask, acme: Integration, store: IntegrationStore, redis: Redis
+) -> None:
+    store.save(replace(acme, replies_per_day=1))
+
+    answer(ask(), parts)
+
+    assert "cap_reached" in parts.steps.sender.incidents.read()
+    watch = Watch(redis, store, Alerts(redis, None), Outage(logging.getLogger(), "redis"))
+    assert watch.look(1_800_000_000) == ["cap_reached alert"]
+
+
+def test_the_ai_is_asked_with_the_instructions_of_the_integration(
+    settings: Settings, acme: Integration, ai: StandInAI
+) -> None:
+    """Instructions that are too long fail for every customer; a short question would be fine."""
+    instructed = replace(acme, instructions="Our opening hours are from nine to five.")
+
+    [found] = check_ai(Context(instructed, settings, "", ""))
+
+    assert found.state == "ok"
+    assert "from nine to five" in str(ai.requests[-1])
+
+
+def test_a_message_that_waits_behind_an_undelivered_answer_says_so(
+    parts: Parts, ask: Ask, kommo: StandInKommo, caplog: pytest.LogCaptureFixture
+) -> None:
+    kommo.faults.order(Status(503), times=1)
+    first = ask("Hello")
+    assert answer(first, parts) is not None
+
+    with caplog.at_level(logging.INFO):
+        answer(ask("Are you there?"), parts)
+
+    [line] = [one for one in caplog.records if one.getMessage() == "waits behind another answer"]
+    assert vars(line)["fields"]["behind"] == first.job_id
