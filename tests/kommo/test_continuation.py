@@ -28,6 +28,7 @@ def shown(body: dict[str, object]) -> list[str]:
     handlers = json.loads(json.dumps(body))["execute_handlers"]
     assert all(item["handler"] == "show" for item in handlers)
     assert all(set(item["params"]) == {"type", "value"} for item in handlers)
+    assert all(item["params"]["type"] == "text" for item in handlers)
     return [item["params"]["value"] for item in handlers]
 
 
