@@ -1,4 +1,4 @@
-"""The one store of a process, as the settings name it."""
+"""Opens the one store of a process, as the settings describe it."""
 
 import json
 
@@ -26,7 +26,7 @@ def open_store(settings: Settings) -> IntegrationStore:
 
 
 def require_ai_key(settings: Settings, store: IntegrationStore) -> None:
-    """Without a key of its own every integration needs the common one.
+    """Check that every integration has an AI key: its own or the shared one.
 
     Raises:
         SettingsError: `OPENAI_API_KEY` is not set, and an integration has none of its own.
