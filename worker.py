@@ -22,7 +22,7 @@ from kommo_bridge.telemetry.outage import Outage
 from kommo_bridge.telemetry.start import start
 
 WAIT_FOR_REDIS_SECONDS = 1.0
-# An acknowledgement has two seconds, an answer two minutes: on a shared machine the web goes first.
+# An acknowledgement has two seconds, a reply a minute or more: the web process goes first.
 NICE = 5
 
 logger = logging.getLogger("kommo_bridge.worker")
@@ -67,7 +67,7 @@ def _work(parts: Parts) -> None:
 
 
 def _wait_for_redis(connection: Redis) -> None:
-    """A Redis that is away at the start is waited for, as one that goes away later."""
+    """Wait for a Redis that is unreachable at the start, as for one that is lost later."""
     while True:
         try:
             connection.ping()

@@ -59,7 +59,7 @@ def _memory_commands(
             click.echo(f"{datetime.fromtimestamp(turn.at, UTC):%Y-%m-%d %H:%M} UTC")
             click.echo(f"  customer   {turn.customer}".replace("\n", "\n             "))
             click.echo(f"  assistant  {turn.reply}".replace("\n", "\n             "))
-        click.echo(f"{len(turns)} turns remembered.")
+        click.echo(f"{len(turns)} exchanges remembered.")
         if pause:
             hours = pause.seconds / 3600
             click.echo(f"Paused for another {hours:.1f} hours: {pause.reason}.")
@@ -73,7 +73,7 @@ def _memory_commands(
         """
         with errors_as_messages():
             count = conversations.forget(_name(store, name, entity_type, entity_id))
-        click.echo(f"Forgotten: {count} turns of {entity_type} {entity_id}.")
+        click.echo(f"Forgotten: {count} exchanges of {entity_type} {entity_id}.")
 
 
 def _pause_commands(group: AppGroup, store: IntegrationStore, conversations: Conversations) -> None:

@@ -86,19 +86,19 @@ class JobQueue:
         name, job_id = integration_key(request), request.job_id
         keys = self._keys(request, name, job_id)
         try:
-            answer = self._run([*keys, *self._args(request, name, job_id)], len(keys))
+            result = self._run([*keys, *self._args(request, name, job_id)], len(keys))
         except RedisError as error:
             raise QueueUnavailable(
                 "The queue cannot be reached. Please send the request again.",
                 reason=f"redis: {type(error).__name__}",
                 retry_after_seconds=RETRY_AFTER_OUTAGE_SECONDS,
             ) from error
-        if answer[0] == b"limited":
+        if result[0] == b"limited":
             raise RateLimited(
                 "Too many widget requests from this integration.",
-                retry_after_seconds=int(answer[1]),
+                retry_after_seconds=int(result[1]),
             )
-        return bool(answer[0] == b"queued")
+        return bool(result[0] == b"queued")
 
     def _run(self, values: list[Any], keys: int) -> Any:
         try:

@@ -39,7 +39,7 @@ def test_show_prints_what_was_said(app: Flask, parts: Parts, ask: Ask, ai: Stand
 
     assert "customer   Do you deliver?" in shown
     assert "assistant  Yes.\n             Every day." in shown
-    assert "1 turns remembered." in shown
+    assert "1 exchanges remembered." in shown
 
 
 def test_forget_deletes_it_in_redis(app: Flask, parts: Parts, ask: Ask) -> None:
@@ -47,7 +47,7 @@ def test_forget_deletes_it_in_redis(app: Flask, parts: Parts, ask: Ask) -> None:
 
     forgotten = conversations(app, "forget")
 
-    assert forgotten.output == "Forgotten: 1 turns of lead 7.\n"
+    assert forgotten.output == "Forgotten: 1 exchanges of lead 7.\n"
     assert not parts.steps.memory.exchanges(conversation_name(ask()))
 
 
