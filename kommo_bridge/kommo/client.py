@@ -70,7 +70,7 @@ class KommoClient:
 
         Args:
             host: The account's own, such as `acme.kommo.com`.
-            waiter: Who asks, such as a job's id: told `NotNow`, it keeps its place in the line.
+            waiter: The caller, such as a job's id; after `NotNow` it keeps its place in the line.
         """
         return self._pacer.book(host, self._total_seconds, waiter=waiter)
 
