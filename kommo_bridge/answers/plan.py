@@ -2,18 +2,22 @@
 
     plan(conversation, now) -> Ask | Say | LookUp | Send | LetGo | Part | GiveUp | Close | Wait
 
-Where each rule is:
+Where to find each rule:
 
-* a pause is checked first and last .............. `plan`; `calls`, just before a reply is sent
+* a pause is checked first and last .............. `plan`; `calls._begin`, before a word leaves
 * the AI is asked at once ........................ `words.find_words`
-* the reply is held, a newer text replaces it .... `_hold`
-* the turn's deadline is its oldest text's ....... `words._too_late`
-* the newest Salesbot first, then the next older . `_send` and `turns.target_of`
-* `skip` only after the reply was accepted ....... `_let_go`, prepared by `calls` on acceptance
-* an unknown result keeps to its own Salesbot .... `_send`; after the deadline `_part`
-* a failing reply holds the next turn for 15 s ... `plan` and `turns.holds_back_until`
+* the reply is held, a newer text takes it back .. `_hold`
+* a reply that was paid for is kept meanwhile .... `steps._ask`
+* the turn's deadline is its oldest text's ....... `words._too_late`, `turns.last_moment`
+* the newest Salesbot first ...................... `_send` and `turns.target_of`
+* one that is gone (404) hands the reply on ...... `calls._ended`
+* `skip` only after the customer was told ........ `_let_go`, marked in `calls._accepted`
+* an unknown outcome keeps its own Salesbot ...... `_send`; after the deadline alone: `_part`
+* a failed call holds the next turn back for 15 s  `turns.holds_back_until`
 * a sentence of ours instead of the AI's ......... the functions of `words.RULES`
-* hand-made bots, several persons of one lead .... `turns`; the picture holds one person only
+* a handoff begins; while a human has it ......... `calls._accepted`; `_leave_to_the_human`
+* hand-made bots and persons of one lead ......... `turns._joined`; `view` shows one person alone
+* a Salesbot is given up ......................... `turns.is_over`
 
 No I/O and no clock: `steps` reads the picture, carries out the step and plans again.
 """

@@ -6,11 +6,14 @@ process whose environment holds our secrets. It would also run a job's callbacks
 
 import logging
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any
 
 from redis import Redis
 from redis.exceptions import RedisError
+from rq import Queue
 from rq.exceptions import DeserializationError, NoSuchJobError
+from rq.executions import Execution
 from rq.job import Job
 
 from kommo_bridge.telemetry.logs import log_event
@@ -69,3 +72,12 @@ def foreign_function(job: Job, functions: Collection[str]) -> str | None:
     except DeserializationError:
         return "unreadable"
     return None if name in list(functions) and instance is None else str(name)
+
+
+@dataclass(frozen=True)
+class Running:
+    """One job in one thread."""
+
+    job: Job
+    queue: Queue
+    execution: Execution

@@ -16,14 +16,12 @@ import time
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
 from redis import Redis
 from redis.exceptions import RedisError
 from rq import Queue
-from rq.executions import Execution
 from rq.job import Job
 from rq.logutils import setup_loghandlers
 from rq.worker import BaseWorker, WorkerStatus
@@ -32,7 +30,7 @@ from kommo_bridge.answers.retries import SWEEP_EVERY
 from kommo_bridge.errors import BridgeError
 from kommo_bridge.queue.intake import Intake
 from kommo_bridge.queue.job_timeout import TickedDeathPenalty
-from kommo_bridge.queue.own_job import OwnJob, whose
+from kommo_bridge.queue.own_job import OwnJob, Running, whose
 from kommo_bridge.queue.recovery import Recovery
 from kommo_bridge.queue.schedule import Schedule
 from kommo_bridge.queue.shares import LOOK_SECONDS, Shares, most_threads
@@ -51,15 +49,6 @@ WEDGED_SECONDS = 30.0
 CLEAN_SECONDS = 60.0
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Running:
-    """One job in one thread."""
-
-    job: Job
-    queue: Queue
-    execution: Execution
 
 
 class ThreadWorker(BaseWorker):
@@ -162,11 +151,11 @@ class ThreadWorker(BaseWorker):
             elif job:
                 self.execute_job(job, self.queue)
                 taken = True
-        except RedisError as error:
-            self._outage.lost(error)
-            time.sleep(TICK_SECONDS)
-        except Exception:  # no job may end the worker
-            logger.exception("job could not be taken")
+        except Exception as error:  # no job may end the worker
+            if isinstance(error, RedisError):
+                self._outage.lost(error)
+            else:
+                logger.exception("job could not be taken")
             time.sleep(TICK_SECONDS)
         finally:
             if not taken:
@@ -180,12 +169,9 @@ class ThreadWorker(BaseWorker):
         self._pool.submit(self._run, running)
 
     def _run(self, running: Running) -> None:
-        with request_logged(*whose(running.job)):
-            self._perform(running)
-
-    def _perform(self, running: Running) -> None:
         try:
-            self.perform_job(running.job, running.queue, running.execution)
+            with request_logged(*whose(running.job)):
+                self.perform_job(running.job, running.queue, running.execution)
             self._outage.back()
         except RedisError as error:
             # Redis went away in the midst: the lease ends by itself and the job runs again.
@@ -200,8 +186,8 @@ class ThreadWorker(BaseWorker):
         """One line instead of RQ's, which prints the arguments beside the traceback."""
         error = exc_info[1]
         traced = None if isinstance(error, BridgeError) else error
-        fields = {"job": job.id, "error": error_text(error)}
-        logger.error("job failed", exc_info=traced, extra={"fields": fields})
+        fields = {"fields": {"job": job.id, "error": error_text(error)}}
+        logger.error("job failed", exc_info=traced, extra=fields)
 
     def set_state(self, state: str, pipeline: Any = None) -> None:
         """Busy as long as any thread is: RQ knows one job per worker."""
