@@ -12,7 +12,8 @@ COVERAGE := $(if $(ARGS),,--cov --cov-report=)
 
 .PHONY: help demo test run check lock lowest bench soak pace upgrade fuzz simulate recovery fields logos hooks clean
 
-help:  ## this list
+help:  ## show this list
+
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(VENV)/installed: requirements-dev.txt
@@ -22,7 +23,7 @@ $(VENV)/installed: requirements-dev.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-demo: $(VENV)/installed  ## a customer's conversation, played through the real way
+demo: $(VENV)/installed  ## a customer's conversation through the real bridge, with stand-ins for Kommo and the AI
 	@$(BIN)/python -m local.demo
 
 test: $(VENV)/installed  ## all tests and the branch coverage; ARGS="tests/kommo -k token" runs a part
@@ -34,7 +35,7 @@ endif
 run: $(VENV)/installed  ## web and worker of the Procfile, for real use
 	@$(BIN)/python -m local.run
 
-check: $(VENV)/installed  ## what CI checks beside the tests
+check: $(VENV)/installed  ## everything that CI checks besides the tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

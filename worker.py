@@ -21,7 +21,7 @@ from kommo_bridge.telemetry.outage import Outage
 from kommo_bridge.telemetry.start import start
 
 WAIT_FOR_REDIS_SECONDS = 1.0
-# An acknowledgement has two seconds, an answer two minutes: on a shared machine the web goes first.
+# An acknowledgement has two seconds, a reply a minute or more: the web process goes first.
 NICE = 5
 
 logger = logging.getLogger("kommo_bridge.worker")

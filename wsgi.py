@@ -17,5 +17,6 @@ try:
     app = create_app(start(command_environ(os.environ) if is_command else os.environ))
 except SettingsError as error:
     print(f"kommo_bridge does not start. {error}", file=sys.stderr)  # noqa: T201
-    # gunicorn's code for an application that cannot boot, so that it does not try for ever
+    # gunicorn's code for an application that cannot boot, so that it stops trying
+
     sys.exit(4)

@@ -59,7 +59,7 @@ PARTS = (
         "kommo",
         "kommo",
         "blocks body return_url text continuation tokens widget_request",
-        "kommo/test_blocks.py kommo/test_continuation.py kommo/test_tokens.py"
+        "kommo/test_address_block.py kommo/test_continuation.py kommo/test_tokens.py"
         " kommo/test_widget_request.py kommo/test_where_a_token_may_go.py",
     ),
     Part("queue", "queue", "shares", "queue/test_shares.py"),
@@ -74,7 +74,7 @@ PARTS = (
         "kommo-calls",
         "kommo",
         "client pacing slot response",
-        "kommo/test_client.py kommo/test_pacing.py kommo/test_blocks.py",
+        "kommo/test_client.py kommo/test_pacing.py kommo/test_address_block.py",
         sampled=True,
     ),
     Part(

@@ -2,7 +2,7 @@
 
     python bench/run.py [--json FILE]
 
-About seven minutes on two cores. Goals are told, never asserted: machines differ, and are shared.
+About seven minutes on two cores. Goals are printed, never asserted: machines differ.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The application factory: builds the collaborators once, registers web and command line."""
+"""The application factory: builds the parts once, registers web and command line."""
 
 import logging
 
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 
 class BridgeApp(Flask):
-    """The application, with what its server and its tests need to hold besides."""
+    """The application, and the parts that its server and its tests need to reach."""
 
     metrics: Metrics
     watch: Watch | None = None
@@ -45,7 +45,7 @@ def create_app(settings: Settings) -> BridgeApp:
     Raises:
         SettingsError: The database cannot be opened, or `KOMMO_INTEGRATIONS` is wrong.
     """
-    store = open_store(settings)  # of the commands, whose writes may wait
+    store = open_store(settings)  # for the commands, whose writes may wait
     integrations = IntegrationStore(
         settings.database_path, settings.secret_key, WEB_BUSY_TIMEOUT_SECONDS
     )
@@ -58,7 +58,7 @@ def create_app(settings: Settings) -> BridgeApp:
             level=logging.WARNING,
             hosts=hosts,
         )
-    # A client of its own: a request must never wait because a flush has the connection.
+    # A client of its own: no request waits because a flush uses the connection.
     metrics = Metrics(connect(settings.redis_url, timeout_seconds=WEB_TIMEOUT_SECONDS))
     outage = Outage(logger, "redis", address=address(settings.redis_url))
     app = BridgeApp("kommo_bridge", static_folder=None)

@@ -5,14 +5,14 @@
     ├── RefusedRequest             a widget request is not accepted; carries code and HTTP status
     │   ├── InvalidRequest         400: the body cannot be read, a field is wrong or missing
     │   ├── InvalidReturnUrl       400: the return URL is not the verified account's own
-    │   ├── InvalidToken           401: the caller learns no more; the log names the reason
-    │   ├── RateLimited            429: too many widget requests of one integration
+    │   ├── InvalidToken           401: the caller is given no reason; the log has it
+    │   ├── RateLimited            429: too many widget requests from one integration
     │   └── QueueUnavailable       503: Redis cannot take the job
     ├── IntegrationError           a command about an integration cannot be carried out
     ├── PartnerError               a partner failed: permanent or not, and when to try again
     │   ├── AssistantError         the AI
     │   └── KommoError             Kommo
-    ├── ContinuedWithFailure       a Salesbot was continued, but with the fallback sentence
+    ├── ContinuedWithFailure       a Salesbot was continued, but with the fallback sentence only
     ├── AlertError                 an alert could not be delivered
     └── ArchiveError               the widget archive breaks a rule of Kommo
 
@@ -34,7 +34,7 @@ class SettingsError(BridgeError):
 class RefusedRequest(BridgeError):
     """A widget request that is not accepted. The message is one plain sentence for the caller.
 
-    `reason` is for our log alone; `retry_after_seconds` becomes the `Retry-After` header.
+    `reason` is for our log only; `retry_after_seconds` becomes the `Retry-After` header.
     """
 
     code: ClassVar[str] = "invalid_request"
@@ -60,7 +60,7 @@ class InvalidReturnUrl(RefusedRequest):
 
 
 class InvalidToken(RefusedRequest):
-    """The bot token proves nothing. Built with the reason, which the caller never learns."""
+    """The bot token is not valid. The reason is for the log; the caller never sees it."""
 
     code = "invalid_token"
     status = HTTPStatus.UNAUTHORIZED
@@ -77,7 +77,7 @@ class RateLimited(RefusedRequest):
 
 
 class QueueUnavailable(RefusedRequest):
-    """Redis is away, slow or full: the job could not be queued."""
+    """Redis is unreachable, slow or full: the job could not be queued."""
 
     code = "queue_unavailable"
     status = HTTPStatus.SERVICE_UNAVAILABLE
@@ -112,8 +112,8 @@ class KommoError(PartnerError):
     """Kommo did not accept a call.
 
     Args:
-        status: The HTTP status, or None when there was no answer.
-        arrived: False when Kommo surely did not take the call, True when it may have.
+        status: The HTTP status, or None when there was no response.
+        arrived: False when the call certainly did not reach Kommo, True when it may have.
         codes: The error codes of Kommo's `validation-errors`, for the log.
     """
 
@@ -134,7 +134,7 @@ class KommoError(PartnerError):
 
 
 class ContinuedWithFailure(BridgeError):
-    """A Salesbot was continued with `fail`: its job stays visible, the message says why."""
+    """A Salesbot was continued with `fail`: its job stays visible, and the message says why."""
 
 
 class AlertError(BridgeError):

@@ -1,8 +1,8 @@
 """What RQ calls, and the wiring of the parts.
 
 `answer_widget_request` is the job. It may be called again at any moment, by a retry or by another
-worker: `answers.steps` goes on where the conversation stands. A wait is returned to RQ, which
-schedules the job anew, so that no thread sleeps for long.
+worker: `answers.steps` goes on from where the conversation is. A wait is returned to RQ, which
+schedules the job again, so no thread sleeps for long.
 """
 
 import math
@@ -40,17 +40,17 @@ from kommo_bridge.telemetry.incidents import Incidents
 from kommo_bridge.telemetry.logs import request_logged
 from kommo_bridge.telemetry.metrics import Metrics
 
-# Waits that a classical worker sleeps through itself: a burst, or another worker's work.
-SLEPT_SECONDS = 10.0
-# RQ wants a bound for the retries a job asks for; the deadlines of `answers` come first.
+# The longest wait that a plain `rq worker`, which may run without a scheduler, sleeps through.
+MAX_SLEPT_SECONDS = 10.0
+# RQ demands a limit on a job's retries; the deadlines of `answers` are reached long before it.
 MAX_RETRIES = 10_000
-# A failed job whose Salesbot is gone is of no use to anybody for long; it holds customers' words.
+# A failed job holds customers' words, and once its Salesbot is gone it is soon of no use.
 FAILURE_TTL_SECONDS = 24 * 3600
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What the work is done with."""
+    """What a job needs to do its work."""
 
     settings: Settings
     redis: Redis
@@ -66,34 +66,34 @@ class Parts:
 
 
 def answer_widget_request(payload: Mapping[str, Any]) -> Retry | None:
-    """RQ's job. Returns a Retry when there is something to wait for.
+    """The job that RQ runs. Returns a Retry when there is something to wait for.
 
     Raises:
-        BridgeError: The Salesbot could not be continued, or only with a failure; the failed job
-            then stays visible and is not repeated.
+        BridgeError: The Salesbot could not be continued, or only with `fail`. RQ keeps the job as
+            failed and does not retry it.
     """
     try:
         return _run(WidgetRequest.from_job(payload))
     finally:
-        if _has_process_of_its_own():  # RQ's own ends it without `atexit`
+        if _has_process_of_its_own():  # RQ ends that process without `atexit`
             flush_metrics()
 
 
 def flush_metrics() -> None:
-    """Bring what this process has counted to Redis before it ends."""
+    """Flush this process's metrics to Redis before it ends."""
     process_parts().steps.metrics.flush()
 
 
 def answer(request: WidgetRequest, parts: Parts, *, by_sweep: bool = False) -> float | None:
-    """Bring one request's conversation as far as it goes now.
+    """Take one request's conversation as far as possible now.
 
     Returns:
-        None when its Salesbot is continued, else the seconds after which to call again.
+        None when the request has ended, otherwise the seconds after which to call again.
 
     Raises:
         ContinuedWithFailure: The AI failed for good; the Salesbot was continued with `fail`.
-        KommoError: The Salesbot cannot be continued any more.
-        IntegrationError: The integration was removed, or has no access token: nobody can.
+        KommoError: The Salesbot can no longer be continued.
+        IntegrationError: The integration was removed, or has no access token.
     """
     with request_logged(request.request_id, request.subdomain):
         integration = _integration_of(request, parts)
@@ -102,14 +102,14 @@ def answer(request: WidgetRequest, parts: Parts, *, by_sweep: bool = False) -> f
 
 
 def sweep(parts: Parts) -> int:
-    """Continue Salesbots that nobody brought to an end in time; returns how many were due."""
+    """Complete the overdue requests; returns how many there were."""
     deadline = parts.settings.continue_deadline_seconds
     look_after = partial(answer, parts=parts, by_sweep=True)
     return Sweep(parts.redis, look_after, deadline).run()
 
 
 def rules_of(integration: Integration, settings: Settings, request: WidgetRequest) -> Rules:
-    """What decides over a conversation of an integration."""
+    """What the integration and the settings prescribe for the request's conversation."""
     phrases = [one.strip() for one in integration.handoff_phrases.splitlines()]
     return Rules(
         reply_deadline=settings.reply_deadline_seconds,
@@ -122,25 +122,25 @@ def rules_of(integration: Integration, settings: Settings, request: WidgetReques
 
 
 class _Process:
-    """What the jobs of this process work with; RQ calls them without arguments of ours."""
+    """The parts for the jobs of this process: RQ calls a job with its stored arguments only."""
 
     parts: Parts | None = None
 
 
 def use_parts(parts: Parts | None) -> None:
-    """Tell the jobs of this process what to work with: its entry does, once."""
+    """Set the parts for the jobs of this process; its entry point does so once."""
     _Process.parts = parts
 
 
 def process_parts() -> Parts:
-    """The parts of this process; RQ's own worker, whose entry is not ours, builds them late."""
+    """The parts of this process; under a plain `rq worker` the first job builds them."""
     if _Process.parts is None:
         _Process.parts = build_parts(Settings.from_env(os.environ))
     return _Process.parts
 
 
 def build_parts(settings: Settings, integrations: IntegrationStore | None = None) -> Parts:
-    """Build the real parts from the settings, with the store that the process has already."""
+    """Build the real parts from the settings, with the store if the process already has one."""
     redis = connect(settings.redis_url)
     integrations = integrations or IntegrationStore(settings.database_path, settings.secret_key)
     client = KommoClient(Pacer(redis), settings.kommo_extra_hosts)
@@ -174,17 +174,17 @@ def _integration_of(request: WidgetRequest, parts: Parts) -> Integration:
 def _run(request: WidgetRequest) -> Retry | None:
     try:
         seconds = answer(request, process_parts())
-        while seconds is not None and seconds <= SLEPT_SECONDS and _has_process_of_its_own():
+        while seconds is not None and seconds <= MAX_SLEPT_SECONDS and _has_process_of_its_own():
             time.sleep(seconds)
             seconds = answer(request, process_parts())
     except BridgeError:
         if job := get_current_job():
-            job.retries_left = 0  # final: RQ has no rule per kind of error
+            job.retries_left = 0  # RQ cannot tell final errors from others: no retry
             job.failure_ttl = FAILURE_TTL_SECONDS
         raise
     return None if seconds is None else Retry(MAX_RETRIES, interval=max(1, math.ceil(seconds)))
 
 
 def _has_process_of_its_own() -> bool:
-    """True in RQ's own workers, which may run without a scheduler; ours runs jobs in threads."""
+    """True under a plain `rq worker`; our own worker runs jobs in threads."""
     return threading.current_thread() is threading.main_thread()

@@ -1,8 +1,8 @@
 """One way to reach Redis, for web, worker and command line, also through a failover.
 
-A managed Redis fails over like this: the address leads to the new master, and the old one lives on
-as its replica and keeps our connections. It refuses every write with READONLY, which redis-py
-takes for the command's own fault. Here such a refusal ends all connections, and the command is
+A managed Redis fails over like this: the address now points to the new primary, while the old one
+becomes its replica and keeps our connections. It refuses every write with READONLY, which redis-py
+treats as an error of the command. Here such a refusal closes all connections, and the command is
 tried once more on a new one.
 """
 
@@ -42,8 +42,8 @@ def connect(
 
     Args:
         url: `redis://`, `rediss://` or `unix://`.
-        timeout_seconds: The longest a connect or an answer may take; None for the library's.
-        refused_seconds: The process ends itself when every write was refused for so long.
+        timeout_seconds: For connecting and for each response; None for the library's default.
+        refused_seconds: The process exits when every write has been refused for this long.
     """
     options: dict[str, Any] = {}
     parts = urlsplit(url)
@@ -57,10 +57,10 @@ def connect(
 
 
 class _RetryElsewhere(Retry):
-    """One immediate retry: for a connection that Redis closed while it was idle, and a failover.
+    """One immediate retry, for a connection that Redis closed while idle and for a failover.
 
-    Not for a timeout: connect, greeting and command would each double it. LOADING is an error of
-    the connection for redis-py already.
+    Not for a timeout: connect, greeting and command would each double it. redis-py already treats
+    LOADING as an error of the connection.
     """
 
     def __init__(self, refused_seconds: float) -> None:
@@ -70,7 +70,7 @@ class _RetryElsewhere(Retry):
         self._watched = threading.Lock()
 
     def __deepcopy__(self, _memo: object) -> "_RetryElsewhere":
-        """Shared by all connections: it keeps nothing of a single one."""
+        """Shared by all connections: it holds no state of a single one."""
         return self
 
     def call_with_retry(
@@ -80,7 +80,7 @@ class _RetryElsewhere(Retry):
         is_retryable: Callable[[Exception], bool] | None = None,
         with_failure_count: bool = False,
     ) -> Any:
-        """As redis-py's own, which disconnects before it tries again."""
+        """As in redis-py, which disconnects before it tries again."""
         try:
             return super().call_with_retry(
                 do, fail, is_retryable or self._try_again, with_failure_count
@@ -96,12 +96,12 @@ class _RetryElsewhere(Retry):
         if not _is_refusal(error):
             return False
         if self.client:
-            # Those that only read would go on to be told what is old.
+            # Connections that only read would keep getting outdated data.
             self.client.connection_pool.disconnect(inuse_connections=False)
         return True
 
     def _watch_writes(self) -> None:
-        """Refused on a new connection too: see to it that this does not go on for ever."""
+        """Refused on a new connection too: exit if that lasts."""
         if self._watched.acquire(blocking=False):
             threading.Thread(target=self._end_if_refused, name="writes", daemon=True).start()
 
@@ -110,7 +110,7 @@ class _RetryElsewhere(Retry):
         try:
             while self.client and _refuses(self.client):
                 if time.monotonic() > ends_at:
-                    logger.error("redis refuses all writes, process ends")
+                    logger.error("redis refuses all writes, process exits")
                     os.kill(os.getpid(), signal.SIGTERM)
                     return
                 time.sleep(self._refused_seconds / 20)
@@ -119,7 +119,7 @@ class _RetryElsewhere(Retry):
 
 
 def _refuses(client: Redis) -> bool:
-    """Whether Redis can be reached and refuses to write."""
+    """Whether Redis can be reached and refuses a write."""
     try:
         client.set(WRITE_KEY, "1", ex=60)
     except RedisError as error:
@@ -128,7 +128,7 @@ def _refuses(client: Redis) -> bool:
 
 
 def _is_refusal(error: Exception) -> bool:
-    """A replica's, as it answers a command, a script (quoted, before Redis 7), a blocked client."""
+    """A replica's refusal of a command, a script (quoted before Redis 7) or a blocked client."""
     told = str(error)
     return isinstance(error, ReadOnlyError | MasterDownError) or (
         isinstance(error, ResponseError) and (told.startswith("UNBLOCKED") or "-READONLY" in told)

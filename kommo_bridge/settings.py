@@ -1,7 +1,8 @@
 """What the operator sets, read from the environment once and checked as a whole.
 
-`Settings.from_env` is the only reader of the environment. Every fault found is told in one
-sentence that names the variable, so that a start never succeeds with a wrong value.
+`Settings.from_env` is the only reader of the environment. Every fault is reported in one
+sentence that names the variable, and the process does not start with a wrong value.
+
 """
 
 import ipaddress

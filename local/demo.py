@@ -1,8 +1,8 @@
-"""`make demo`: a customer's conversation through the real way, on this machine alone.
+"""`make demo`: a customer's conversation through the real bridge, on this machine alone.
 
 Real: gunicorn, Redis, the worker, every HTTP call, the flow of the widget's `script.js`.
 Stand-ins: Kommo, and the AI unless `OPENAI_API_KEY` is set. It ends by itself; the
-exit status tells whether all went well.
+exit status shows whether all went well.
 """
 
 import os
@@ -59,7 +59,7 @@ def main() -> int:
         print(f"The bridge: gunicorn and worker.py, {url}\n")
         went_well = _conversation(kommo, url, accounts[0])
         went_well &= _burst(kommo, url, accounts[0])
-        went_well &= _hand_over(kommo, url, accounts[0])
+        went_well &= _handoff(kommo, url, accounts[0])
         went_well &= _failure(kommo, url, accounts[1])
         if kommo.violations:
             print("FAULT: an access token reached a block of another account")
@@ -107,8 +107,8 @@ def _burst(kommo: StandInKommo, url: str, account: Account) -> bool:
     return exits == ["skip", "skip", "success"] and bubbles == 1
 
 
-def _hand_over(kommo: StandInKommo, url: str, account: Account) -> bool:
-    print("\nThe customer asks for a human: a hand-over, then the assistant is silent:")
+def _handoff(kommo: StandInKommo, url: str, account: Account) -> bool:
+    print("\nThe customer asks for a human: a handoff, then the assistant is silent:")
     bot = Conversation(kommo, account, widget_flow(url), contact_name="Ana", timeout_seconds=90)
     went_well = _exchange(bot, WANTS_HUMAN, exit_expected="handoff")
     bot.start_anew()

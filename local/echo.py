@@ -1,8 +1,8 @@
-"""A voice for the stand-in AI that repeats every word it was told, so that nothing goes unseen.
+"""A reply for the stand-in AI that repeats every word it was given, so that nothing goes unseen.
 
 Customers write `word-7-word`; each reply is numbered, `reply-3-reply`, and holds the words of its
-question. Who looks at the replies that Kommo took can tell whose words were answered, how often,
-and whether a stranger's were among them.
+question. The replies that Kommo accepted show whose words were answered, how often, and whether any
+were another person's.
 """
 
 import re

@@ -1,7 +1,7 @@
 """The AI: one question, one reply, over any OpenAI-compatible server.
 
-The only importer of openai. The SDK repeats a failed call once within seconds; what then still
-fails is told as an AssistantError that says whether RQ should try again in minutes.
+The only importer of openai. The SDK repeats a failed call once within seconds; if that fails too,
+an AssistantError says whether trying again later can help.
 """
 
 import threading
@@ -41,7 +41,7 @@ class Assistant:
     Args:
         api_key, base_url, model: What integrations without an AI of their own use.
         timeout_seconds: How long the AI may be silent (`AI_TIMEOUT_SECONDS`).
-        clock: Seconds, never running backwards: what was noticed of a server is true for an hour.
+        clock: Monotonic seconds, for what is remembered about a server for an hour.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Assistant:
             history: What was said before, the oldest first.
 
         Raises:
-            AssistantError: No reply; `permanent` tells whether trying again can help.
+            AssistantError: No reply; `permanent` is true when trying again cannot help.
         """
         try:
             with total_limit(seconds, MAX_ANSWER_BYTES):
@@ -92,7 +92,7 @@ class Assistant:
             raise read_error(error) from None  # the SDK's text may quote what we sent
         except TROUBLE as error:
             raise AssistantError(
-                f"no answer from the AI ({type(error).__name__})", permanent=False
+                f"no response from the AI ({type(error).__name__})", permanent=False
             ) from None
         return read_reply(response)
 
@@ -107,7 +107,7 @@ class Assistant:
         seconds: float,
         history: Sequence[Exchange],
     ) -> bytes:
-        """The body of a completion; a refused prompt is put again with less, a few times."""
+        """The body of a completion; a refused prompt is tried again with less, a few times."""
         place = self._place(integration)
         attempt = Attempt(integration.handoff_tool and place not in self._refused, len(history))
         blamed: Reason | None = None
@@ -135,7 +135,7 @@ class Assistant:
         asked: dict[str, Any],
         seconds: float,
     ) -> bytes:
-        """One call; its bytes, for the SDK would make an object of each part of a response."""
+        """One call; raw bytes, as the SDK would build an object for each part of a response."""
         response = client.chat.completions.with_raw_response.create(
             model=integration.model or self._model,
             timeout=min(self._timeout_seconds, seconds),
@@ -158,7 +158,7 @@ class Assistant:
         return False
 
     def _place(self, integration: Integration) -> Hashable:
-        """What one refusal of tools is true of: this integration, at its server, with its model."""
+        """What a refusal of tools applies to: this integration, at its server, with its model."""
         return (
             integration.integration_id,
             integration.subdomain,
@@ -191,9 +191,9 @@ class Assistant:
 
 
 def _never_unpack(response: httpx2.Response) -> None:
-    """We asked for an answer as it is: a packed one of a few kilobytes may hold a gigabyte."""
+    """Refuse a compressed response that we did not ask for: it may hold a gigabyte."""
     if response.headers.pop("content-encoding", "identity") != "identity":
-        raise httpx2.DecodingError("the answer is packed")
+        raise httpx2.DecodingError("the response is compressed")
 
 
 def _leave_long_waits_to_rq(response: httpx2.Response) -> None:

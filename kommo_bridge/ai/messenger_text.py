@@ -29,7 +29,7 @@ MAX_SOURCE = SOURCE_FACTOR * MAX_UNITS
 CUT_MARK = " …"
 PARAGRAPH_END = regex.compile(r"\n\n")
 # The look behind starts at a space: tried at each mark of a long row, it would walk back each time.
-SENTENCE_END = regex.compile(r"\s(?<=[.!?…]['\")»”*_]*\s)|(?<=[。！？])|\n")
+SENTENCE_BORDER = regex.compile(r"\s(?<=[.!?…]['\")»”*_]*\s)|(?<=[。！？])|\n")
 SPACE = regex.compile(r"\s")
 WORD = regex.compile(r"[\p{L}\p{N}]+")
 FENCE_LANGUAGE = re.compile(r"^([^\S\n]*(?:`{3,6}|~{3,6}))[^\S\n]*[\w+#.-]+[^\S\n]*$", re.MULTILINE)
@@ -204,8 +204,8 @@ def _shorten(text: str, limit: int) -> str:
     head = _fitting(text, limit - utf16_units(CUT_MARK))
     for border, share in (
         (PARAGRAPH_END, GOOD_SHARE),
-        (SENTENCE_END, GOOD_SHARE),
-        (SENTENCE_END, POOR_SHARE),
+        (SENTENCE_BORDER, GOOD_SHARE),
+        (SENTENCE_BORDER, POOR_SHARE),
         (SPACE, POOR_SHARE),
     ):
         ends = [match.start() for match in border.finditer(text, 0, len(head) + 1)]

@@ -14,7 +14,7 @@ from kommo_bridge.ai.tools import HANDOFF_RULE, HANDOFF_TOOL
 from kommo_bridge.conversations.memory import Exchange
 from kommo_bridge.integrations.integration import Integration
 
-RULES = """\
+PROMPT_RULES = """\
 You answer the customers of a business in its messenger chat.
 Answer in the language of the customer's last message, briefly and politely, in plain text \
 without Markdown.
@@ -53,7 +53,7 @@ def body(
     *,
     tools: bool,
 ) -> dict[str, Any]:
-    """What is sent of one question, but the model.
+    """The body of one request to the AI, except the model.
 
     Left out unless set: some models refuse any temperature, some servers tools.
     """
@@ -86,7 +86,7 @@ def messages(
 
 def _system(integration: Integration, question: Question, now: datetime, *, tools: bool) -> str:
     parts = [
-        RULES + HANDOFF_RULE if tools else RULES,
+        PROMPT_RULES + HANDOFF_RULE if tools else PROMPT_RULES,
         f"Today is {now:%A, %d %B %Y}, {now:%H:%M} UTC.",
         f"What the business says:\n{integration.instructions.strip() or NO_INSTRUCTIONS}",
         *_customer(question),

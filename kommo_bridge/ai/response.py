@@ -1,4 +1,4 @@
-"""What the AI's response says: a reply, or an error that tells whether trying again can help.
+"""What the AI's response says: a reply, or an error and whether trying again can help.
 
 Pure: the bytes of a completion or the SDK's error in, ours out. Compatible servers differ, so
 nothing is taken for granted, and of an error only identifiers and numbers are passed on.
@@ -17,7 +17,7 @@ from kommo_bridge.ai.refusal import Reason, identifiers, reason_of
 from kommo_bridge.ai.tools import handoff_sentence
 from kommo_bridge.errors import AssistantError
 
-# No model reads more; a server that says so lies, and caps are counted by it.
+# No model reads more. A larger number is wrong, and caps are counted with it.
 MAX_TOKENS = 10_000_000
 MAX_RETRY_AFTER_SECONDS = 3600
 TRANSIENT_STATUSES = frozenset({408, 409, 425, 429})
@@ -30,7 +30,7 @@ class Reply:
     Attributes:
         text: For the customer, no longer than is shaped; empty only with `handoff`.
         tokens: How many it counted, 0 when it does not say.
-        handoff: It asks for a human to take over.
+        handoff: It asks for a handoff.
     """
 
     text: str
@@ -53,7 +53,7 @@ def read_reply(body: bytes) -> Reply:
         text, sentence, tokens = None, None, 0
     text = text.strip() if isinstance(text, str) else ""
     if not text and sentence is None:
-        raise AssistantError("the AI's answer holds no text", permanent=False)
+        raise AssistantError("the AI's response has no text", permanent=False)
     tokens = tokens if isinstance(tokens, int) and 0 <= tokens <= MAX_TOKENS else 0
     # One character more than is shaped, so that the cut is seen.
     return Reply((sentence or text)[: MAX_SOURCE + 1], tokens, handoff=sentence is not None)

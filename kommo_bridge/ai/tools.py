@@ -1,4 +1,4 @@
-"""The tool that the model may call, handing over to a human, and who cannot offer it."""
+"""The tool with which the model starts a handoff, and the servers that refuse tools."""
 
 import json
 import threading
@@ -8,7 +8,7 @@ from typing import Any
 
 from openai.types.chat import ChatCompletionToolParam
 
-# A server that refused tools is asked with them again after so long: it may have been updated.
+# How long tools are not offered after a server refused them: it may be updated meanwhile.
 REFUSED_SECONDS = 3600.0
 # More than any sentence needs; the rest of a response may be as long as it likes.
 MAX_ARGUMENTS = 64 * 1024

@@ -1,4 +1,4 @@
-"""One question to the AI: asked, logged and counted. When it is asked is `plan`'s to say."""
+"""One question to the AI: asked, logged and counted. `plan` decides when it is asked."""
 
 import logging
 import time
@@ -40,7 +40,7 @@ class Asker:
         """The AI's reply to what a customer said.
 
         Raises:
-            AssistantError: There is none; `permanent` tells whether asking again can help.
+            AssistantError: There is none; `permanent` is true when asking again cannot help.
         """
         started = time.monotonic()
         try:
@@ -79,7 +79,7 @@ class Asker:
     ) -> None:
         log_event(
             logger,
-            "AI failed",
+            "AI call failed",
             level=logging.WARNING,
             job=request.job_id,
             subdomain=request.subdomain,
@@ -102,5 +102,5 @@ def outcome_of(
         log_event(logger, "reply shortened", job=wording.request.job_id)
     if reply.handoff or says_handoff(phrases, reply.text):
         text = made.text or wording.say("handoff", said)
-        return Outcome("handoff", text, reason="the assistant hands over")
+        return Outcome("handoff", text, reason="the assistant asked for it")
     return Outcome("success", made.text) if made.text else None

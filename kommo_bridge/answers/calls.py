@@ -1,7 +1,7 @@
-"""The continue calls of a run, and what comes of each.
+"""The continue calls of a run, and what follows from each.
 
-Before a call leaves it is noted that its outcome is unknown: only then can a 404 tell later that
-it had arrived. Only when Kommo has accepted a turn's words are its other Salesbots let go.
+Before a call is made, it is noted that its result is unknown: only then does a later 404 show that
+it had arrived. The other Salesbots of a turn are let go only after Kommo has accepted its reply.
 """
 
 import time
@@ -35,7 +35,7 @@ from kommo_bridge.kommo.widget_request import WidgetRequest
 
 @dataclass(frozen=True)
 class Called:
-    """A call that came back: who was called, as noted before the call and as known before that."""
+    """A finished call: `target` is the message as it was, `begun` as noted before the call."""
 
     begun: Message
     target: Message
@@ -50,9 +50,9 @@ class Calls:
     """Calls Kommo in one conversation.
 
     Args:
-        sender, memory: What calls, and what remembers what was said.
+        sender, memory: Make the calls, and remember what was said.
         state: The conversation.
-        integration: Whose access token is used; a newer one when that was refused.
+        integration: Has the access token; read again when that was refused.
         wording: For the short sentence that takes the place of a refused reply.
     """
 
@@ -71,13 +71,13 @@ class Calls:
         self.wording = wording
 
     def send(self, step: Send, view: View) -> View:
-        """The turn's outcome to one of its Salesbots."""
+        """Continue one of the turn's Salesbots with its outcome."""
         target = view.conversation.by_id[step.job_id]
         assert step.turn.outcome is not None  # noqa: S101  plan sends nothing else
         return self._call(target, step.turn.outcome, view, step.turn)
 
     def let_go(self, step: LetGo, view: View) -> View:
-        """A Salesbot leaves its block without a word."""
+        """Continue a Salesbot without a word."""
         return self._call(view.conversation.by_id[step.job_id], step.outcome, view, None)
 
     def _call(self, target: Message, outcome: Outcome, view: View, turn: Turn | None) -> View:
@@ -104,8 +104,8 @@ class Calls:
         return self._judge(called, view, view.now + time.monotonic() - started)
 
     def _begin(self, begun: Message, view: View, turn: Turn | None) -> View:
-        """Note that the call leaves: only then can a 404 tell later that it had arrived. A pause is
-        looked at in the same step, so that nothing spoken leaves after it."""
+        """Note that a call is about to be made. The same step checks for a pause: after one began,
+        no reply is sent."""
         silent = begun.outcome is not None and begun.outcome.silent
         turns = view.conversation.with_turn(turn) if turn else None
         return self.state.keep(
@@ -115,7 +115,7 @@ class Calls:
         )
 
     def _judge(self, called: Called, view: View, now: float) -> View:
-        """What the response means, and what follows; `now` as of its arrival."""
+        """Act on what the response means; `now` is when it arrived."""
         result, outcome = called.result, called.outcome
         fresh = None
         if result.status == HTTPStatus.UNAUTHORIZED:
@@ -138,7 +138,7 @@ class Calls:
                 return self._later(called, meaning, view, now)
 
     def _accepted(self, called: Called, view: View) -> View:
-        """The customer was told: remember it, and let the turn's other Salesbots go."""
+        """The customer has the reply: remember it, and let the turn's other Salesbots go."""
         self.sender.continued(called.waiting, called.outcome)
         outcome, turn = called.outcome, called.turn
         ended = replace(called.begun, state=CONTINUED, unknown_since=None)
@@ -162,19 +162,19 @@ class Calls:
         )
 
     def _ended(self, called: Called, view: View) -> View:
-        """Nobody waits there, or Kommo refuses this account: the reply goes to the next older."""
+        """This Salesbot cannot be continued: the reply goes to the next older one."""
         ended = replace(called.begun, state=GIVEN_UP, unknown_since=None, outcome=None)
         if called.turn is None:
             return self.state.keep(Changes(messages=(ended,)))
         if _is_last(ended, called.turn, view):
             self.sender.given_up(called.waiting, called.result.error)
-            # Kept for an operator who mends the token and requeues the job.
+            # Kept for an operator who replaces the token and requeues the job.
             ended = replace(ended, outcome=None if called.result.status in GONE else called.outcome)
         turns = self._handed_on(called.target, called.turn, view)
         return self.state.keep(Changes(turns=turns, messages=(ended,), error=called.result.error))
 
     def _later(self, called: Called, meaning: Later, view: View, now: float) -> View:
-        """Wait for the next try; what surely did not arrive may still be taken back."""
+        """Wait for the next try; a reply that surely did not arrive may still be replaced."""
         self.sender.metrics.count("kommo_bridge_retries", "kommo")
         start, _ = last_window(called.target, view.conversation.rules)
         next_at = now + meaning.seconds
@@ -197,7 +197,7 @@ class Calls:
         )
 
     def _short(self, called: Called) -> Outcome:
-        """The text itself may be what Kommo refuses."""
+        """The fallback sentence: Kommo may refuse the text of the reply itself."""
         text = self.wording.say("fallback")
         error = f"Kommo refused the reply ({called.result.error})"
         return Outcome("fail", text, error=error, source="fallback")
@@ -208,7 +208,7 @@ class Calls:
         reason = "not continued before the deadline"
         ended = replace(target, state=GIVEN_UP, unknown_since=None)
         turn = next((one for one in view.conversation.turns if step.job_id in one.job_ids), None)
-        if target.let_go or turn is None:  # its customer was told through another one
+        if target.let_go or turn is None:  # another Salesbot has sent the reply
             return self.state.keep(Changes(messages=(ended,), error=reason))
         if _is_last(ended, turn, view):
             self.sender.given_up(view.request_of(step.job_id), reason)
@@ -217,7 +217,7 @@ class Calls:
         return self.state.keep(Changes(turns=turns, messages=(ended,), error=reason))
 
     def _handed_on(self, target: Message, turn: Turn, view: View) -> tuple[Turn, ...] | None:
-        """A reply that may have arrived is not said again through another Salesbot of its turn:
+        """A reply that may have arrived is not sent again through another Salesbot of its turn:
         the fallback takes its place. None leaves the turns as they are."""
         if target.unknown_since is None or not turn.outcome:
             return None

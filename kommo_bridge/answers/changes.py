@@ -17,16 +17,16 @@ Command = tuple[str | int | float, ...]
 
 @dataclass(frozen=True)
 class Changes:
-    """Everything is kept together, or nothing.
+    """Changes that are kept all together or not at all.
 
     Attributes:
-        turns: The turns from now on; None leaves them.
+        turns: The turns from now on; None leaves them as they are.
         messages: Messages as they are from now on.
         error: Why requests among `messages` ended as they did, for their jobs.
         pause_hours, reason: A human has the conversation from now on.
         no_text_said: The customer was asked to write.
         tagged: Whether the lead has the pause tag.
-        hold: For how many seconds the conversation stays ours.
+        hold: For how many seconds this run keeps the conversation.
         unless_paused: Keep nothing when a human has the conversation.
     """
 
@@ -45,16 +45,16 @@ def commands_of(changes: Changes, view: View, entity: str, person: str) -> list[
     """The commands that keep the changes.
 
     Args:
-        view: The conversation as it was seen last.
-        entity, person: Whose conversation it is, as the keys name them.
+        view: The conversation as it was last read.
+        entity, person: Whose conversation it is, as named in the keys.
     """
     rules = view.conversation.rules
     until = view.now + changes.hold
     commands = [command for one in changes.messages for command in _message(one, until)]
     commands.append(("OF", ""))
     if changes.turns is not None:
-        lives = texts_kept_seconds(rules.continue_deadline)
-        commands += _turns(keys.open_key(entity), person, changes.turns, lives)
+        seconds = texts_kept_seconds(rules.continue_deadline)
+        commands += _turns(keys.open_key(entity), person, changes.turns, seconds)
     if changes.error:
         ended = [one for one in changes.messages if not one.waits]
         commands += [("HSET", record_key(one.job_id), "error", changes.error) for one in ended]
@@ -63,8 +63,8 @@ def commands_of(changes: Changes, view: View, entity: str, person: str) -> list[
     return [*commands, *_marks(changes, entity, person)]
 
 
-def _message(message: Message, ours_until: float) -> list[Command]:
-    """A message's record, and when the sweep looks after it: not while we work on it."""
+def _message(message: Message, held_until: float) -> list[Command]:
+    """A message's record, and when the sweep is to look at it: not while this run works on it."""
     key, values = record_key(message.job_id), record_fields(message)
     kept = [part for name, value in values.items() if value is not None for part in (name, value)]
     gone = [name for name, value in values.items() if value is None]
@@ -75,15 +75,15 @@ def _message(message: Message, ours_until: float) -> list[Command]:
         commands.append(("HSET", key, *kept))
     if not message.waits:
         return [*commands, ("ZREM", OPEN_KEY, message.job_id)]
-    look_at = max(ours_until, message.next_at) + SWEEP_MARGIN
+    look_at = max(held_until, message.next_at) + SWEEP_MARGIN
     return [*commands, ("ZADD", OPEN_KEY, "XX", f"{look_at:.3f}", message.job_id)]
 
 
-def _turns(key: str, person: str, turns: tuple[Turn, ...], lives: int) -> list[Command]:
+def _turns(key: str, person: str, turns: tuple[Turn, ...], kept_seconds: int) -> list[Command]:
     if not turns:
         return [("HDEL", key, person)]
     text = json.dumps([asdict(turn) for turn in turns], ensure_ascii=False)
-    return [("HSET", key, person, text), ("EXPIRE", key, lives)]
+    return [("HSET", key, person, text), ("EXPIRE", key, kept_seconds)]
 
 
 def _unneeded(changes: Changes, view: View) -> list[str]:

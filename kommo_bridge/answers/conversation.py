@@ -1,8 +1,8 @@
-"""One frozen picture of a conversation: all that `plan` looks at.
+"""One frozen picture of a conversation: everything that `plan` looks at.
 
-A conversation is one integration and one signed entity, narrowed by the person who writes. Its
-messages are what waits in it, one for each widget request; the messages that are answered together
-are a turn. Nothing here reads a clock or calls anybody.
+A conversation is one integration and one signed entity, narrowed to the person who writes. Its
+messages are the open widget requests; those that are answered together are a turn. Nothing here
+reads a clock or calls anything.
 """
 
 from dataclasses import dataclass, field, fields
@@ -16,7 +16,7 @@ Source = Literal["ai", "fallback", "no_text", "handoff", "silence"]
 OPEN: State = "open"
 CONTINUED: State = "continued"
 GIVEN_UP: State = "given_up"
-# What the AI reads in place of a voice message or a picture.
+# What the AI gets in place of a voice message or a picture.
 NOT_READABLE = "[a voice message, picture or file that cannot be read here]"
 
 
@@ -26,10 +26,10 @@ class Outcome:
 
     Attributes:
         status, reply: The exit, and the text for the customer.
-        error: Tells the operator why it is `fail`.
-        silent: Nothing is shown: another Salesbot got the reply, or a human has the conversation.
-        reason: Of a handoff, for the pause that begins when Kommo has accepted it.
-        source: Who found the words.
+        error: For the operator: why it is `fail`.
+        silent: Nothing is shown: another Salesbot has the reply, or a human has the conversation.
+        reason: Why it is a handoff; kept with the pause that begins when Kommo has accepted it.
+        source: Where the text comes from.
     """
 
     status: Status
@@ -41,13 +41,13 @@ class Outcome:
 
     @classmethod
     def of(cls, kept: dict[str, Any]) -> "Outcome":
-        """Rebuild from JSON; keys of a newer version are left out."""
+        """Rebuild from JSON; fields of a newer version are ignored."""
         known = {item.name for item in fields(cls)}
         return cls(**{key: value for key, value in kept.items() if key in known})
 
 
 SKIP = Outcome("skip", "", silent=True, source="silence")
-# Hand-made bots do not know `skip`: they leave as at a handoff, with nothing to show.
+# Hand-made bots do not know `skip`: they get a handoff with nothing to show.
 SILENT_HANDOFF = Outcome("handoff", "", silent=True, source="silence")
 
 
@@ -57,16 +57,16 @@ class Message:
 
     Attributes:
         job_id: Names the request.
-        at: When it arrived, by Redis' clock; it also gives the order (seconds since the epoch).
+        at: When it arrived, by Redis' clock (seconds since the epoch); gives the order.
         text: Empty for a voice message, a picture and the like.
-        own: Sent by our own widget, which alone understands `skip`.
+        own: Sent by our own widget; only that one understands `skip`.
         state: `open` while the Salesbot waits.
-        outcome: What it is being continued with; None while that is not decided.
-        unknown_since: When a call left whose outcome is not known; None when there is none.
-        failures: Calls that failed.
-        next_at: No call before this.
+        outcome: What it is being continued with; None while undecided.
+        unknown_since: When a call was made whose result is unknown; None when there is none.
+        failures: How many calls failed.
+        next_at: It is not called before this.
         called_at: When the last call was made, 0 for none.
-        plain: Kommo refused the handlers: `data` alone is sent.
+        plain: Kommo refused the handlers: only `data` is sent.
     """
 
     job_id: str
@@ -88,7 +88,7 @@ class Message:
 
     @property
     def let_go(self) -> bool:
-        """It only has to leave its block: the customer was told by another one, or by a human."""
+        """It gets no reply: another Salesbot has sent it, or a human has the conversation."""
         return self.outcome is not None and self.outcome.silent
 
 
@@ -97,13 +97,13 @@ class Turn:
     """Messages that are answered together.
 
     Attributes:
-        job_ids: Whose texts are the question, oldest first.
-        asked: Questions that were begun and have not failed; each may have been paid for.
-        failures: Questions that failed in a way that may pass.
+        job_ids: The messages whose texts form the question, oldest first.
+        asked: How many questions were begun and have not failed; each may have been paid for.
+        failures: How many questions failed temporarily.
         retry_at: The AI is not asked again before this.
-        error: Why the AI will not answer, or did not the last time.
+        error: Why the AI gave no reply the last time.
         final: Asking again cannot help.
-        outcome: What was found to say; None until then.
+        outcome: What the customer is to read; None until that is found.
         failed_at: When its first call to Kommo failed; None when none has.
     """
 
@@ -117,13 +117,13 @@ class Turn:
     failed_at: float | None = None
 
     def same_as(self, other: "Turn") -> bool:
-        """A turn grows at its end only: its oldest text names it."""
+        """Whether both are one turn: it grows only at its end, so its oldest text identifies it."""
         return self.job_ids[0] == other.job_ids[0]
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What an integration and the settings say about its conversations; times are in seconds."""
+    """What the integration and the settings prescribe for a conversation; times in seconds."""
 
     reply_deadline: float
     continue_deadline: float
@@ -138,13 +138,13 @@ class Conversation:
     """The picture.
 
     Attributes:
-        rules: Of its integration.
-        messages: Those not yet ended, oldest first.
-        turns: Those under way, oldest first.
+        rules: What its integration prescribes.
+        messages: The messages that have not ended, oldest first.
+        turns: The turns under way, oldest first.
         paused: A human has it: an operator's pause, or a handoff.
-        tagged: Whether the lead has the pause tag; None when nobody has looked lately.
-        no_text_said: "Please write it as text" was said a moment ago.
-        cap: The cap that is reached, empty when none is.
+        tagged: Whether the lead has the pause tag; None when not looked up lately.
+        no_text_said: The customer was asked for text a moment ago.
+        cap: The cap that is reached, or empty.
     """
 
     rules: Rules
@@ -165,11 +165,11 @@ class Conversation:
 
     @property
     def held(self) -> bool:
-        """A reply is there, and has not been tried yet: it only waits for its moment."""
+        """A reply is held: it was found and has not been tried yet."""
         return any(one.outcome and one.failed_at is None for one in self.turns)
 
     def kept(self, turn: Turn) -> Turn:
-        """The turn as it is kept, or this one when it begins."""
+        """The stored turn, or this one if it has just begun."""
         return next((one for one in self.turns if one.same_as(turn)), turn)
 
     def with_turn(self, turn: Turn) -> tuple[Turn, ...]:

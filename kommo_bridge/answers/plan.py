@@ -2,18 +2,18 @@
 
     plan(conversation, now) -> Ask | Say | LookUp | Send | LetGo | Part | GiveUp | Close | Wait
 
-Who looks for a rule finds it here:
+Where each rule is:
 
-* a pause is looked at first and last ............ `plan`; `calls`, before a word leaves
+* a pause is checked first and last .............. `plan`; `calls`, just before a reply is sent
 * the AI is asked at once ........................ `words.find_words`
-* the reply is held, a newer text takes it back .. `_hold`
+* the reply is held, a newer text replaces it .... `_hold`
 * the turn's deadline is its oldest text's ....... `words._too_late`
 * the newest Salesbot first, then the next older . `_send` and `turns.target_of`
-* `skip` only after the customer was told ........ `_let_go`, marked in `calls` on acceptance
-* an unknown outcome keeps its own Salesbot ...... `_send`; after the deadline alone: `_part`
-* it holds the next turn back for 15 s ........... `plan` and `turns.holds_back_until`
+* `skip` only after the reply was accepted ....... `_let_go`, prepared by `calls` on acceptance
+* an unknown result keeps to its own Salesbot .... `_send`; after the deadline `_part`
+* a failing reply holds the next turn for 15 s ... `plan` and `turns.holds_back_until`
 * a sentence of ours instead of the AI's ......... the functions of `words.RULES`
-* hand-made bots and persons of one lead ......... `turns`, and the picture holds one person alone
+* hand-made bots, several persons of one lead .... `turns`; the picture holds one person only
 
 No I/O and no clock: `steps` reads the picture, carries out the step and plans again.
 """
@@ -97,10 +97,10 @@ def _carry_on(conversation: Conversation, turn: Turn, now: float) -> Step:
 
 
 def _hold(conversation: Conversation, turn: Turn, now: float) -> Step | None:
-    """A reply waits until it is quiet; a newer text takes it back, and the AI is asked again.
+    """Hold a reply until the customer is quiet; for a newer text the AI is asked again.
 
-    Never while a call with it may have arrived, at most twice, and not when asking cannot help.
-    None when it is to leave. A sentence of ours, which costs nothing, is found anew.
+    Not while a call with the reply may have arrived, not more than twice, and not when asking
+    cannot help. A sentence of ours costs nothing and is simply chosen again. None: send it now.
     """
     if _unknown(conversation, turn):
         return None
@@ -118,8 +118,8 @@ def _hold(conversation: Conversation, turn: Turn, now: float) -> Step | None:
 
 
 def _part(conversation: Conversation, turn: Turn, now: float) -> Step | None:
-    """A Salesbot whose outcome stays unknown keeps the reply, but not the others of its turn: when
-    their customer has waited for the whole deadline, they go on without it."""
+    """Split a turn: a Salesbot whose result stays unknown keeps the reply, but once the customer
+    has waited for the whole reply deadline, the others of its turn go on without it."""
     members, rules = conversation.members(turn), conversation.rules
     unknown = _unknown(conversation, turn)
     if not unknown or len(_waiting(members)) == 1 or now < last_moment(members, rules):
@@ -128,7 +128,7 @@ def _part(conversation: Conversation, turn: Turn, now: float) -> Step | None:
 
 
 def _send(conversation: Conversation, turn: Turn, now: float) -> Step:
-    """To the newest Salesbot that waits; one whose outcome is unknown keeps the reply."""
+    """Send to the newest Salesbot that waits, or to the one whose result is unknown."""
     rules, waiting = conversation.rules, _waiting(conversation.members(turn))
     target = _unknown(conversation, turn) or target_of(waiting, rules, now)
     if target.next_at > now:
@@ -139,7 +139,7 @@ def _send(conversation: Conversation, turn: Turn, now: float) -> Step:
 
 
 def _leave_to_the_human(conversation: Conversation, now: float) -> Step:
-    """A human has the conversation: every Salesbot leaves without a word."""
+    """A human has the conversation: every Salesbot is continued without a word."""
     waiting = [one for one in conversation.messages if one.waits]
     for one in waiting:
         if is_over(one, conversation.rules, now):
@@ -152,7 +152,7 @@ def _leave_to_the_human(conversation: Conversation, now: float) -> Step:
 
 
 def _let_go(conversation: Conversation, now: float) -> Step:
-    """Those whose customer was told through another Salesbot, or by a human."""
+    """Continue those without a word whose customer has the reply, or a human."""
     waiting = [one for one in conversation.messages if one.waits and one.let_go]
     for one in waiting:
         if is_over(one, conversation.rules, now):
@@ -163,7 +163,7 @@ def _let_go(conversation: Conversation, now: float) -> Step:
 
 
 def _waiting(members: Sequence[Message]) -> list[Message]:
-    """Those whose Salesbots still wait for a word."""
+    """The messages whose Salesbots still wait for a reply."""
     return [one for one in members if one.waits and not one.let_go]
 
 

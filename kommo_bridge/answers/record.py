@@ -1,9 +1,9 @@
 """What Redis keeps of each widget request: its record and its text.
 
-The record is made in the same step that queues the job, and outlives it: a repeat is known as one,
-a reply is never paid for twice, no Salesbot is continued twice, and a Salesbot whose job vanished
-is still found. It holds no customer's words; those stand in the conversation's texts until they
-are answered.
+The record is created in the same step that queues the job, and outlives it: a repeated request is
+recognised, a reply is never paid for twice, no Salesbot is continued twice, and a Salesbot whose
+job vanished is still found. The record holds nothing that a customer wrote; that is kept among the
+conversation's texts until it is answered.
 """
 
 import json
@@ -17,14 +17,14 @@ from kommo_bridge.answers.conversation import GIVEN_UP, OPEN, Message, Outcome, 
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.redis_client import PREFIX
 
-# By when somebody has to look after each open request: job id -> seconds since the epoch.
+# When the sweep is to look at each open request: job id -> seconds since the epoch.
 OPEN_KEY = f"{PREFIX}answers:open"
 RECORD_PREFIX = f"{PREFIX}answer:"
 # Texts outlive the last call about them.
 TEXTS_KEPT_SECONDS = 3600
 MIN_KEPT_SECONDS = 24 * 3600
 MAX_KEPT_SECONDS = 7 * 24 * 3600
-FIELDS = (
+RECORD_FIELDS = (
     "request",
     "state",
     "outcome",
@@ -48,7 +48,7 @@ def request_text(request: WidgetRequest) -> str:
 
 
 def kept_seconds(request: WidgetRequest) -> int:
-    """As long as the token could be replayed, within a day and a week."""
+    """As long as the token could be replayed: at least a day, at most a week."""
     left = int(request.expires_at - time.time()) + 120
     return min(max(left, MIN_KEPT_SECONDS), MAX_KEPT_SECONDS)
 
@@ -59,11 +59,11 @@ def texts_kept_seconds(continue_deadline: float) -> int:
 
 
 def text_value(request: WidgetRequest) -> str:
-    """What a request leaves among the conversation's texts; Redis puts its number before it."""
+    """A request's entry among the conversation's texts; Redis puts a number in front of it."""
     return json.dumps(
         {
             "text": request.message if request.has_text else "",
-            "chat_id": request.person,  # named by the first version
+            "chat_id": request.person,  # version 1.0 named this field
             "own": is_own_widget(request),
             "at": request.accepted_at,
         },
@@ -72,17 +72,17 @@ def text_value(request: WidgetRequest) -> str:
 
 
 def number_of(request: WidgetRequest) -> str:
-    """The number before it, for a request that left its text nowhere; else it is Redis' own."""
+    """That number for a request without an entry so far; otherwise Redis assigns it."""
     return f"{request.accepted_at * 1_000_000:.0f}"
 
 
 def is_own_widget(request: WidgetRequest) -> bool:
-    """Our widget says how it wants its reply; hand-made bots do not."""
+    """Our widget says how it wants the reply delivered; hand-made bots do not."""
     return request.delivery == "json"
 
 
 def message_of(job_id: str, value: bytes, record: list[bytes | None]) -> tuple[Message, str]:
-    """One message and its person, out of a text and a record's `FIELDS`."""
+    """One message and the person who wrote it, from a text and a record's `RECORD_FIELDS`."""
     number, _, kept = value.decode().partition("|")
     text = json.loads(kept)
     _, state, outcome, unknown, failures, next_at, called_at, plain, settled = record
@@ -103,7 +103,7 @@ def message_of(job_id: str, value: bytes, record: list[bytes | None]) -> tuple[M
 
 
 def close_record(redis: Redis, job_id: str, error: str) -> None:
-    """Give one request up whose conversation cannot be looked at; one that has ended stays so."""
+    """Give up a request whose conversation cannot be read; an ended one does not change."""
     with redis.pipeline() as pipeline:
         pipeline.hsetnx(record_key(job_id), "state", GIVEN_UP)
         pipeline.hsetnx(record_key(job_id), "error", error)
@@ -130,8 +130,8 @@ def _json(outcome: Outcome) -> str:
 
 
 def _outcome(kept: bytes | None, decided: bytes | None) -> Outcome | None:
-    """The first version wrote `skip` before the customer was told: while the text still waits to be
-    answered, that decides nothing here."""
+    """Version 1.0 wrote `skip` before the customer had the reply: as long as the text is not
+    answered, that `skip` is ignored."""
     if not kept:
         return None
     values = json.loads(kept)

@@ -1,49 +1,48 @@
-"""Every wait and deadline of an answer, beside each other.
+"""Every wait and deadline of an answer, side by side, in seconds.
 
-What must hold between them is asserted in `tests/answers/test_retries.py`, so that nobody changes
-one of them alone. All values are seconds. Deadlines that operators set are settings
-(`REPLY_DEADLINE_SECONDS`, `CONTINUE_DEADLINE_SECONDS`).
+They depend on each other: `tests/answers/test_retries.py` asserts how. The deadlines that operators
+choose are settings (`REPLY_DEADLINE_SECONDS`, `CONTINUE_DEADLINE_SECONDS`).
 """
 
-# Before the second, third ... try of a failing call; the last one repeats until the deadline.
+# Waits before the second, third ... try of a failing call; the last one repeats.
 WAITS = (2, 5, 10, 20, 40, 60)
 
-# Who works on a conversation holds it that long: longer than a look at a tag takes, with the wait
-# for its slot. Longer still while Kommo is called, and while the AI is asked.
+# How long a worker holds a conversation between two steps: longer than looking up a tag takes,
+# including the wait for its slot. Longer while Kommo is called or the AI is asked.
 HOLD = 6.0
 HOLD_WHILE_SENDING = 15.0
 # The AI's time ends before the deadline, so that the fallback leaves in time.
 ASK_MARGIN = 1.0
 ASK_MARGIN_SHARE = 0.1
-# The conversation stays ours a little longer than the AI may take.
+# The conversation is held a little longer than the AI may take.
 ASK_HOLD_MARGIN = 0.5
-# A thread waits that long itself; a longer wait is RQ's, which holds no thread.
+# The longest wait that a thread sleeps through; RQ schedules longer ones, which holds no thread.
 SHORT_WAIT = 2.5
 # Another worker has the conversation: look again after this.
 BUSY_WAIT = 1.0
 # The longest quiet time of a burst, from its first text.
 LONGEST_BURST = 10.0
-# A reply whose first call failed holds back the next turn for no longer.
+# The longest that a reply whose first call failed holds the next turn back.
 LONGEST_HOLD_BACK = 15.0
-# The last call before a Salesbot is given up falls into these last seconds.
+# The last call before a Salesbot is given up is made within its last seconds.
 LAST_SECONDS = 60.0
-# How often overdue answers are looked for, and what is left to the job itself before that.
+# How often the sweep looks for overdue requests, and the head start that it gives their jobs.
 SWEEP_EVERY = 1.0
 SWEEP_MARGIN = 3.0
-# What cannot even be looked at rests that long.
+# How long the sweep leaves a request alone that it could not work on.
 SWEEP_AGAIN = 30.0
-# A look at one overdue answer that takes longer shows that its partner hangs.
+# If the sweep needs longer than this for one request, a partner hangs.
 SWEEP_SLOW = 3.5
 
 # Shares of the reply deadline: how long texts may still join a turn, and the longest burst.
 JOIN_SHARE = 1 / 3
 BURST_SHARE = 1 / 4
 
-# A refusal that names no account trouble (400, 409, 302 ...) is tried that often before the reply
-# gives way to the short fallback sentence, where that can help.
+# How often a refusal that is not about the account (400, 409, 302 ...) is tried before the short
+# fallback sentence replaces the reply, where that can help.
 TRIES_BEFORE_SHORT = 3
 
 
 def wait_after(failures: int) -> float:
-    """The wait after that many failures before this one."""
+    """The wait after a failed call that so many failures came before."""
     return float(WAITS[min(failures, len(WAITS) - 1)])

@@ -1,4 +1,4 @@
-"""One call to Kommo: booked at its pace, made, logged and counted. What it means is `verdict`'s."""
+"""One call to Kommo: booked at its pace, made, logged and counted; `verdict` reads the result."""
 
 import logging
 import time
@@ -38,7 +38,7 @@ class Sender:
     incidents: Incidents
 
     def book(self, integration: Integration, job_id: str) -> Slot | NotNow:
-        """The next free call to the integration's account; who is told `NotNow` keeps its place."""
+        """Book the next free call to the account; on `NotNow` the request keeps its place."""
         booked = self.client.book(integration.host, waiter=job_id)
         if isinstance(booked, NotNow):
             self.metrics.count("kommo_bridge_retries", "kommo")
@@ -47,12 +47,12 @@ class Sender:
     def call(
         self, slot: Slot, request: WidgetRequest, body: Continuation, integration: Integration
     ) -> CallResult:
-        """Continue one Salesbot; what went wrong is in the result."""
+        """Continue one Salesbot; a failure is part of the result."""
         started = time.monotonic()
         token = integration.access_token
         try:
             result = self.client.continue_salesbot(slot, request.return_url, body, token)
-        except KommoError as error:  # no token goes anywhere else
+        except KommoError as error:  # not the account's host: it gets no token
             result = CallResult(HTTPStatus.FORBIDDEN, error=str(error))
         if result.accepted:
             seconds = time.monotonic() - started
@@ -78,17 +78,17 @@ class Sender:
     def body(
         self, request: WidgetRequest, outcome: Outcome, integration: Integration, *, plain: bool
     ) -> Continuation:
-        """What is sent: with handlers only for a hand-made bot that is told something."""
+        """The body of the call: with handlers only for a hand-made bot that shows something."""
         delivery = request.delivery or integration.delivery
         made = continuation(outcome.status, outcome.reply, delivery)
         if outcome.silent or plain:
             return made.without_handlers()
         if delivery == "show" and not made.shows:
-            log_event(logger, "reply too long for show, sent in data alone", job=request.job_id)
+            log_event(logger, "reply too long for show, sent in data only", job=request.job_id)
         return made
 
     def continued(self, request: WidgetRequest, outcome: Outcome) -> None:
-        """Kommo has accepted it. Only a reply or a handoff shows that answers do not fail."""
+        """Note an accepted call; only a reply or a handoff resolves `answers_fail`."""
         good: tuple[str, ...] = (TOKEN_REFUSED, BLOCKED_BY_KOMMO)
         if outcome.status in ("success", "handoff") and not outcome.silent:
             good = (*good, ANSWERS_FAIL)
@@ -107,7 +107,7 @@ class Sender:
         )
 
     def given_up(self, request: WidgetRequest, reason: str) -> None:
-        """Nobody tries to continue this Salesbot any more, and its customer was not told."""
+        """Note that this Salesbot was given up and its customer has no reply."""
         self.metrics.count("kommo_bridge_failures", "given_up")
         self.incidents.note(integration_name(request), bad=(ANSWERS_FAIL,), reason=reason)
         log_event(
@@ -128,7 +128,7 @@ class Sender:
         return found if changed else None
 
     def is_tagged(self, request: WidgetRequest, integration: Integration) -> bool:
-        """Whether the lead has the integration's pause tag; no when Kommo cannot say."""
+        """Whether the lead has the integration's pause tag; False when Kommo cannot say."""
         try:
             place = urlsplit(request.return_url)
             tags = self.client.lead_tags(
@@ -140,7 +140,7 @@ class Sender:
         except KommoError as error:
             log_event(
                 logger,
-                "pause_tag cannot be looked up, the customer is answered",
+                "pause tag lookup failed, replying anyway",
                 level=logging.WARNING,
                 job=request.job_id,
                 subdomain=request.subdomain,

@@ -1,20 +1,20 @@
--- One conversation: take or keep the right to work on it, change it, and look at it, in one step.
+-- One conversation: take or keep its lock, change it, and read it, in one step.
 --
--- Whoever holds the lock is alone with the conversation, and only a look takes it. A job that runs
--- again after a crash takes the lock of its own former run, whose changes then come to nothing; the
--- sweep, which may look while the job is well, never does.
--- Records are named by the texts of the conversation, so their keys cannot be declared: Redis
+-- Only the holder of the lock may change the conversation, and only a look takes the lock. A job
+-- that runs again after a crash takes over the lock of its own earlier run, whose changes are then
+-- refused; the sweep never does, since the job may be running well.
+-- The keys of the records follow from the conversation's texts and cannot be declared: Redis
 -- Cluster is not supported.
 local lock, texts, turns, pause, no_text, tagged, hour, day, month, record, open = unpack(KEYS)
-local token, hold, looks, former, job, records, person, first, number, text, silent_only, commands =
+local token, hold, looks, owner, job, records, person, first, number, text, silent_only, commands =
   unpack(ARGV)
 local time = redis.call('TIME')
 
 local held = redis.call('GET', lock)
--- The first version wrote the bare id of the job.
-local own_former = former ~= '' and held
-  and (held == job or string.sub(held, 1, #former) == former)
-if held == token or (looks ~= '' and (not held or own_former)) then
+-- Version 1.0 wrote the bare id of the job.
+local own_earlier_run = owner ~= '' and held
+  and (held == job or string.sub(held, 1, #owner) == owner)
+if held == token or (looks ~= '' and (not held or own_earlier_run)) then
   redis.call('SET', lock, token, 'PX', hold)
   held = token
 end
@@ -24,9 +24,9 @@ if first ~= '' then
   redis.call('HSETNX', record, 'request', first)
   local state, reported, error, outcome = unpack(
     redis.call('HMGET', record, 'state', 'reported', 'error', 'outcome'))
-  -- The first version noted no error.
-  if state == 'given_up' and (reported or not error) and outcome and former ~= '' then
-    -- An operator has requeued the job: the reply that is kept gets another try, as if just written.
+  -- Version 1.0 noted no error.
+  if state == 'given_up' and (reported or not error) and outcome and owner ~= '' then
+    -- An operator has requeued the job: the kept reply is tried again, as if just written.
     redis.call('HDEL', record, 'state', 'reported', 'error', 'uncertain', 'failures', 'next_at',
       'called_at')
     redis.call('ZADD', open, time[1], job)
@@ -43,7 +43,8 @@ if mine == 1 and (silent_only == '' or paused == 0) then
   local ended = false
   for _, command in ipairs(cjson.decode(commands)) do
     if command[1] == 'OF' then
-      -- What follows is of this record: a request that has ended meanwhile does not change again.
+      -- The next commands change this record; a request that has ended does not change again.
+
       ended = command[2] ~= '' and redis.call('HEXISTS', command[2], 'state') == 1
     elseif not ended then
       redis.call(unpack(command))

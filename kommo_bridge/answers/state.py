@@ -2,10 +2,10 @@
 
     state = states.of(request, integration, rules)
     view = state.look()                      # takes the conversation, if nobody else has it
-    view = state.keep(Changes(...))          # only while it is still ours; shows how it is now
+    view = state.keep(Changes(...))          # only if this run still has it; returns what is now
 
-`state.lua` is the one script behind both. Everything is decided on Redis' own clock, so that the
-clocks of web and workers need not agree.
+`state.lua` is the one script behind both. All times are Redis' own: the clocks of web and workers
+need not agree.
 """
 
 import json
@@ -53,7 +53,7 @@ class ConversationStates:
         *,
         by_sweep: bool = False,
     ) -> "ConversationState":
-        """The conversation that a request belongs to; the sweep is not its job."""
+        """The conversation that a request belongs to, for its job or for the sweep."""
         scripts = (self._script, self._release)
         return ConversationState(
             self._redis, scripts, request, integration, rules, by_sweep=by_sweep
@@ -80,14 +80,14 @@ class ConversationState:
         self._rules = rules
         self._entity = keys.conversation_name(request)
         self._person = person_digest(request.person)
-        self._former = "" if by_sweep else f"{request.job_id}:"
-        self._token = f"{self._former or 'sweep:'}{uuid4().hex}"
+        self._owner = "" if by_sweep else f"{request.job_id}:"
+        self._token = f"{self._owner or 'sweep:'}{uuid4().hex}"
         self._view: View | None = None
 
     def look(self) -> View:
-        """Take the conversation unless another worker has it, and see how it is.
+        """Take the conversation unless another worker has it, and read it.
 
-        A request that has no record or no text yet gets both: its job may be of another version.
+        A request without a record or a text gets both: another version may have queued its job.
         """
         if self._view is not None:
             return self._run([], HOLD, looks=True)
@@ -99,18 +99,18 @@ class ConversationState:
         return self._run(counted, HOLD, looks=True, first=True)
 
     def keep(self, changes: Changes) -> View:
-        """Keep what a step changed, if the conversation is still ours."""
+        """Keep what a step changed, if this run still has the conversation."""
         assert self._view is not None  # noqa: S101  look comes first
         commands = commands_of(changes, self._view, self._entity, self._person)
         return self._run(commands, changes.hold, unless_paused=changes.unless_paused)
 
     def report(self) -> None:
-        """Note that the job has failed with its error: who runs it again wants another try."""
-        if self._former:  # the sweep is not the job
+        """Note that the job has failed with its error: a run after that is a requeued job."""
+        if self._owner:  # the sweep is not the job
             self._redis.hset(record_key(self._request.job_id), "reported", "1")
 
     def release(self) -> None:
-        """Let others work on it."""
+        """Let other workers have the conversation."""
         self._release(keys=[self._lock], args=[self._token])
 
     @property
@@ -131,7 +131,7 @@ class ConversationState:
             self._token,
             int(hold * 1000),
             "1" if looks else "",
-            self._former if first else "",
+            self._owner if first else "",
             self._request.job_id,
             RECORD_PREFIX,
             self._person,

@@ -48,7 +48,7 @@ class LetGo:
 
 @dataclass(frozen=True)
 class Part:
-    """Let this Salesbot go on alone with the turn's reply, and the others without it."""
+    """Split the turn: this Salesbot keeps the reply, the others go on without it."""
 
     turn: Turn
     job_id: str
@@ -56,21 +56,21 @@ class Part:
 
 @dataclass(frozen=True)
 class GiveUp:
-    """Nobody tries to continue this Salesbot any more."""
+    """Stop trying to continue this Salesbot."""
 
     job_id: str
 
 
 @dataclass(frozen=True)
 class Close:
-    """None of the turn's Salesbots waits any more."""
+    """End a turn none of whose Salesbots still waits."""
 
     turn: Turn
 
 
 @dataclass(frozen=True)
 class Wait:
-    """Nothing to do for so many seconds; None: nothing is open."""
+    """Do nothing for so many seconds; None when nothing is open."""
 
     seconds: float | None
 

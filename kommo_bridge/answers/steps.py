@@ -1,9 +1,9 @@
-"""Carries out what `plan` says, one step after the other: the way of an answer.
+"""Carries out what `plan` says, one step at a time: the path of an answer.
 
-    read the conversation, plan, do that one step, keep its result, again
+    read the conversation, plan, carry out that one step, keep its result, repeat
 
 Nothing is decided here. A run may be the first, a retry, another worker's after a crash, or the
-sweep's: it goes on where the conversation stands. A longer wait is returned, and is RQ's.
+sweep's: each goes on from where the conversation is. A longer wait is returned, for RQ to schedule.
 """
 
 import logging
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Steps:
-    """What the steps are carried out with."""
+    """What carries the steps out."""
 
     states: ConversationStates
     asker: Asker
@@ -55,15 +55,14 @@ class Steps:
         *,
         by_sweep: bool = False,
     ) -> float | None:
-        """Bring a request's conversation as far as it goes now, for its job or for the sweep.
+        """Take a request's conversation as far as possible now, for its job or for the sweep.
 
         Returns:
-            None when the request's Salesbot is continued, else the seconds after which to call
-            again.
+            None when the request has ended, otherwise the seconds after which to call again.
 
         Raises:
             ContinuedWithFailure: The Salesbot was continued with `fail`, because the AI failed.
-            KommoError: It cannot be continued any more.
+            KommoError: It can no longer be continued.
         """
         state = self.states.of(request, integration, rules, by_sweep=by_sweep)
         return _Run(self, request, integration, rules, state).run()
@@ -125,7 +124,7 @@ class _Run:
         return None
 
     def _wait(self, view: View, seconds: float | None) -> float | None:
-        """The newest request of a conversation looks first; the others find it done."""
+        """The newest request's job comes back first; the others then find the work done."""
         if seconds is None:
             return None
         ahead = [one for turn in view.conversation.turns for one in turn.job_ids]
@@ -141,7 +140,7 @@ class _Run:
             log_event(logger, "waits behind another answer", job=job, behind=behind)
 
     def _finish(self, view: View) -> None:
-        """What the job reports: once, so that a requeued job that has nothing to do ends well."""
+        """Fail the job with the request's error, once: requeued with nothing to do, it succeeds."""
         if view.error and view.reported:
             log_event(logger, "already ended", job=self.request.job_id, state=view.ended)
             return
@@ -153,16 +152,16 @@ class _Run:
         raise KommoError(view.error, permanent=True)
 
     def _look_up(self, _step: LookUp, _view: View) -> View:
-        """Whether the lead has the pause tag."""
+        """Look up the pause tag."""
         tagged = self.parts.sender.is_tagged(self.request, self.integration)
         return self.state.keep(Changes(tagged=tagged))
 
     def _close(self, step: Close, view: View) -> View:
-        """A turn is over."""
+        """Remove a turn that is over."""
         return self.state.keep(Changes(turns=view.conversation.without_turn(step.turn)))
 
     def _part(self, step: Part, view: View) -> View:
-        """A turn in two: the Salesbot that may have got the reply, and the others."""
+        """Split a turn: the Salesbot that may have the reply, and the others."""
         alone = replace(step.turn, job_ids=(step.job_id,))
         others = tuple(one for one in step.turn.job_ids if one != step.job_id)
         error = "not known whether the reply has arrived"
@@ -171,7 +170,7 @@ class _Run:
         return self.state.keep(Changes(turns=(alone, rest, *turns)))
 
     def _ask(self, step: Ask, view: View) -> View:
-        """One question to the AI; what comes of it is kept with the turn."""
+        """Ask the AI once, and keep the result with the turn."""
         kept = view.conversation.kept(step.turn)
         begun = replace(kept, asked=kept.asked + 1)
         hold = step.seconds + ASK_HOLD_MARGIN
@@ -185,13 +184,13 @@ class _Run:
         except AssistantError as error:
             turn = failed(replace(begun, asked=begun.asked - 1), error, view.now + since(started))
         else:
-            blank = AssistantError("the AI's reply holds nothing visible", permanent=False)
+            blank = AssistantError("the AI's reply has no visible text", permanent=False)
             found = replace(step.turn, asked=begun.asked, outcome=outcome, error="", failures=0)
             turn = found if outcome else failed(begun, blank, view.now + since(started))
         return self.state.keep(Changes(turns=view.conversation.with_turn(turn)))
 
     def _say(self, step: Say, view: View) -> View:
-        """A sentence of the integration, in the language of the conversation."""
+        """Choose one of the integration's sentences, in the language of the conversation."""
         said = question(view.conversation.members(step.turn))
         text = self.wording.say(step.sentence, said)
         log_event(
@@ -212,7 +211,7 @@ class _Run:
 
 
 def failed(turn: Turn, error: AssistantError, now: float) -> Turn:
-    """A turn whose question failed. A reply that is there already is sent as it is."""
+    """The turn after a failed question; a reply from an earlier question is sent as it is."""
     wait = max(error.retry_after_seconds or 0.0, wait_after(turn.failures))
     return replace(
         turn,

@@ -1,9 +1,9 @@
-"""Looks after requests that nobody brought to an end in time.
+"""Completes overdue requests: those that their own job has not ended in time.
 
-Their jobs may wait in a long queue, be scheduled, failed or deleted, or have died unseen. What
-Redis holds of their conversation is enough: a kept reply is sent, and without one the fallback.
-Several at a time, and an account that hangs is left for the next look, so that it does not hold up
-the others.
+The job may wait in a long queue, be scheduled, failed or deleted, or have died unnoticed. What
+Redis holds of the conversation is enough to go on: a kept reply is sent, otherwise the fallback.
+Several requests run in parallel; those of an account that hangs wait for the next sweep and do not
+hold up the others.
 """
 
 import json
@@ -31,11 +31,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Sweep:
-    """One look at what is overdue.
+    """One run over what is overdue.
 
     Attributes:
-        answer: Brings one request as far as it goes; returns the seconds until the next look.
-        continue_deadline: After it, what fails in a way that nobody foresaw is given up.
+        answer: Takes one request as far as possible; returns the seconds until the next look.
+        continue_deadline: After it, requests that fail unexpectedly are given up.
+        hanging: Subdomains whose partner hangs.
     """
 
     redis: Redis
@@ -44,7 +45,7 @@ class Sweep:
     hanging: set[str] = field(default_factory=set)
 
     def run(self) -> int:
-        """Look once; returns how many were overdue."""
+        """Run once; returns how many were overdue."""
         seconds, microseconds = self.redis.time()
         now = float(seconds) + microseconds / 1_000_000
         due = self.redis.zrange(OPEN_KEY, "-inf", str(now), byscore=True, offset=0, num=AT_ONCE)
@@ -54,7 +55,7 @@ class Sweep:
         return len(due)
 
     def _one(self, job_id: str, now: float) -> None:
-        """What nobody foresaw, such as a record of another version, must not stop the others."""
+        """An unexpected failure, such as another version's record, must not stop the others."""
         kept: list[Any] = self.redis.hmget(record_key(job_id), "request", "state")
         if kept[0] is None or kept[1] is not None:
             self.redis.zrem(OPEN_KEY, job_id)
@@ -73,7 +74,7 @@ class Sweep:
 
     def _answer(self, request: WidgetRequest, now: float) -> float | None:
         if request.subdomain in self.hanging:
-            return time.time() - now + BUSY_WAIT  # behind those that wait already
+            return time.time() - now + BUSY_WAIT  # behind those that already wait
         started = time.monotonic()
         try:
             return self.answer(request)
@@ -92,7 +93,7 @@ class Sweep:
                 self.hanging.add(request.subdomain)
 
     def _give_up_in_the_end(self, job_id: str, kept: bytes, now: float) -> None:
-        """Not tried for ever; a record that cannot be read expires."""
+        """Give up after the continue deadline; a record that cannot be read expires by itself."""
         try:
             accepted_at = float(json.loads(kept)["accepted_at"])
         except (ValueError, TypeError, LookupError):

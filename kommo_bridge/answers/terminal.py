@@ -1,4 +1,4 @@
-"""A Salesbot for somebody who waits at the terminal: Kommo is not called."""
+"""A sender for somebody who chats at the terminal: Kommo is not called."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ LONGEST_WAIT_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Terminal(Sender):
-    """Takes every outcome, and keeps the last one for the one who asked."""
+    """Accepts every outcome, and keeps the last one for whoever asked."""
 
     said: list[Outcome] = field(default_factory=list)
 
@@ -33,7 +33,7 @@ class Terminal(Sender):
         return self.said[-1] if self.said else SKIP
 
     def book(self, integration: Integration, job_id: str) -> Slot | NotNow:  # noqa: ARG002
-        """No pace to keep."""
+        """There is no pace to keep."""
         return Slot(integration.host, 0.0, lambda _slot, _rest: None)
 
     def call(

@@ -1,4 +1,4 @@
-"""Which texts form a turn, and its times. Pure: pictures and `now` in, facts out."""
+"""Which texts form a turn, and its deadlines. Pure: a conversation and `now` in, facts out."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,9 +21,9 @@ from kommo_bridge.answers.retries import (
     TRIES_BEFORE_SHORT,
 )
 
-# At most three questions are paid for one accepted reply.
+# At most three questions are paid for per accepted reply.
 MAX_QUESTIONS = 3
-# What the AI is asked at once; more would not fit beside the history. The rest is the next turn.
+# The longest single question: more would not fit beside the history. The rest is the next turn.
 MAX_QUESTION_CHARACTERS = 16_000
 NEVER = float("inf")
 
@@ -31,8 +31,7 @@ NEVER = float("inf")
 def turns_of(conversation: Conversation) -> list[Turn]:
     """The turns under way, then the one that begins.
 
-    A Salesbot that is being continued outside of any turn is one by itself: a former version left
-    it so.
+    A Salesbot that version 1.0 was continuing outside any turn is a turn by itself.
     """
     free = _free(conversation, conversation.turns)
     alone = [
@@ -70,7 +69,7 @@ def question(texts: Sequence[Message]) -> str:
 
 
 def quiet_until(texts: Sequence[Message], rules: Rules) -> float:
-    """How long to listen for more: from the newest text, bounded from the oldest."""
+    """How long to wait for more texts: counted from the newest, limited from the oldest."""
     if not texts[0].own:
         return 0.0
     burst = min(rules.burst, rules.reply_deadline * BURST_SHARE)
@@ -78,15 +77,15 @@ def quiet_until(texts: Sequence[Message], rules: Rules) -> float:
 
 
 def last_moment(texts: Sequence[Message], rules: Rules) -> float:
-    """A turn's deadline is that of its oldest text; the fallback needs a moment to leave."""
+    """When the AI's time ends: shortly before the oldest text's deadline, to send the fallback."""
     margin = min(ASK_MARGIN, rules.reply_deadline * ASK_MARGIN_SHARE)
     return texts[0].at + rules.reply_deadline - margin
 
 
 def target_of(waiting: Sequence[Message], rules: Rules, now: float) -> Message:
-    """The newest Salesbot that waits, or an older one whose last minute has come.
+    """The newest Salesbot that waits, or an older one whose last call is due.
 
-    One that Kommo keeps refusing gives way to the next older.
+    If Kommo keeps refusing it, the next older one takes its place.
     """
     last = [one for one in waiting if _last_call_at(one, rules) <= now]
     if last:
@@ -96,14 +95,14 @@ def target_of(waiting: Sequence[Message], rules: Rules, now: float) -> Message:
 
 
 def next_call_at(target: Message, waiting: Sequence[Message], rules: Rules, now: float) -> float:
-    """When the target may be called, or before it something must happen to another one."""
+    """When the target may be called, or when another one needs attention before that."""
     times = [_last_call_at(one, rules) for one in waiting]
     times += [_over_at(one, rules) for one in waiting]
     return min([target.next_at, *(one for one in times if one > now)])
 
 
 def soonest(waiting: Sequence[Message], rules: Rules, now: float) -> float | None:
-    """The seconds until one of them may be called, or is over; None without any."""
+    """The seconds until one of them may be called or is given up; None if there are none."""
     times = [min(one.next_at, _over_at(one, rules)) for one in waiting]
     return max(0.0, min(times) - now) if times else None
 
@@ -120,7 +119,7 @@ def is_over(message: Message, rules: Rules, now: float) -> bool:
 
 
 def last_minute_first(conversation: Conversation, turns: Sequence[Turn], now: float) -> list[Turn]:
-    """The turns, those first with a Salesbot whose last call is due."""
+    """The turns, first those with a Salesbot whose last call is due."""
     due = [
         turn
         for turn in turns
@@ -133,7 +132,7 @@ def last_minute_first(conversation: Conversation, turns: Sequence[Turn], now: fl
 
 
 def holds_back_until(turn: Turn, rules: Rules, now: float) -> float:
-    """Until when a turn holds the next one back; 0 when it does not any more."""
+    """Until when a turn holds the next one back; 0 when it no longer does."""
     if turn.failed_at is None:
         return NEVER
     until = turn.failed_at + min(LONGEST_HOLD_BACK, rules.reply_deadline * JOIN_SHARE)
@@ -172,14 +171,14 @@ def _free(conversation: Conversation, turns: Sequence[Turn]) -> list[Message]:
 def _over_at(message: Message, rules: Rules) -> float:
     """When a Salesbot is given up.
 
-    Who could not be called in the last minute, because another call hung or the account was
-    blocked, gets one minute more.
+    One that could not be called in the last minute, because another call hung or the account was
+    blocked, gets one more minute.
     """
     start, end = last_window(message, rules)
     return end if message.called_at >= start else end + LAST_SECONDS
 
 
 def _last_call_at(message: Message, rules: Rules) -> float:
-    """When its last call is due; never again once that was made."""
+    """When its last call is due; `NEVER` once that was made."""
     start, _ = last_window(message, rules)
     return max(start, message.next_at) if message.called_at < start else NEVER

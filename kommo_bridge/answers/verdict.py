@@ -1,7 +1,7 @@
 """What the response to a continue call means: a table, without I/O.
 
-Of Kommo's answers only 401, 402, 403, 404 and 410 can be final. Sources and marks of certainty:
-https://developers.kommo.com/reference/salesbot-widget-block-execution-confirmation , and
+Only the statuses 401, 402, 403, 404 and 410 can be final. Sources:
+https://developers.kommo.com/reference/salesbot-widget-block-execution-confirmation, and
 https://developers.kommo.com/docs/limitations for 403 after 429.
 """
 
@@ -14,7 +14,7 @@ from kommo_bridge.kommo.results import CallResult
 
 GONE = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
 REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FORBIDDEN)
-# The text itself may be what Kommo refuses: a shorter one is worth a call.
+# Kommo may refuse the text itself: a shorter one is worth a call.
 ABOUT_THE_TEXT = (
     HTTPStatus.BAD_REQUEST,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -29,12 +29,12 @@ class Accepted:
 
 @dataclass(frozen=True)
 class Final:
-    """Nobody waits there any more, or Kommo refuses this account."""
+    """The Salesbot no longer waits, or Kommo refuses this account."""
 
 
 @dataclass(frozen=True)
 class Later:
-    """Again after `seconds`.
+    """Call again after `seconds`.
 
     Attributes:
         unknown: The call may have arrived.
@@ -63,11 +63,11 @@ def verdict(
     """What became of a call, and what to do next.
 
     Args:
-        result: What Kommo or the network answered.
-        message: Who was called, as it was known before the call.
-        handlers: Execute handlers were sent.
-        short: The fallback sentence was sent already, or nothing.
-        token_changed: It was refused, and another one has been stored meanwhile.
+        result: The response, or how the network failed.
+        message: The message whose Salesbot was called, as it was before the call.
+        handlers: Execute handlers were sent along.
+        short: What was sent was the fallback sentence or nothing.
+        token_changed: The access token was refused, and another one has been stored since.
         late: The customer has waited for the whole reply deadline.
     """
     was_unknown = message.unknown_since is not None

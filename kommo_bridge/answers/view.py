@@ -1,4 +1,4 @@
-"""What a look at an open conversation shows: the picture for `plan`, and what the run must know."""
+"""An open conversation as it was read: the picture for `plan`, and what the run needs to know."""
 
 import json
 from dataclasses import dataclass, fields
@@ -18,11 +18,11 @@ class View:
 
     Attributes:
         conversation, now: What `plan` looks at.
-        mine: We have the conversation; without it nothing that we say is kept.
+        mine: This run has the conversation; otherwise none of its changes are kept.
         kept: The changes were kept.
-        ended: What became of the job's own request, empty while it is open; `error` tells why.
+        ended: What became of the job's own request, empty while it is open; `error` says why.
         reported: Its job has failed with that error already.
-        looked_at: How often the job's own request was looked at before.
+        looked_at: How many runs have read the job's own request.
         requests: The widget requests of the messages, without the customers' words.
         stale: Texts that nobody needs any more.
     """
@@ -44,7 +44,7 @@ class View:
 
 
 def read_view(found: list[Any], integration: Integration, rules: Rules, person: str) -> View:
-    """A view out of what `state.lua` returns; `person` as `person_digest` names it."""
+    """A view from what `state.lua` returns; `person` as `person_digest` gives it."""
     mine, kept, seconds, microseconds, marks, counted, own, turns, texts, records = found
     paused, no_text, tagged = marks
     ended, error, reported, looked = own
@@ -74,14 +74,14 @@ def read_view(found: list[Any], integration: Integration, rules: Rules, person: 
 
 
 def person_digest(person: str) -> str:
-    """A person as part of a key: what a request says of them may hold anything."""
+    """A person as part of a key: a digest, because the request's own value may hold anything."""
     return sha256(person.encode()).hexdigest()[:16] if person else ""
 
 
 def _messages(
     texts: list[bytes], records: list[list[bytes | None]], turns: tuple[Turn, ...], person: str
 ) -> tuple[tuple[Message, ...], dict[str, bytes], tuple[str, ...]]:
-    """The messages of this person in order of arrival, and the texts nobody needs."""
+    """This person's messages in order of arrival, their requests, and the texts nobody needs."""
     taken = {one for turn in turns for one in turn.job_ids}
     found: list[Message] = []
     requests: dict[str, bytes] = {}
@@ -99,7 +99,7 @@ def _messages(
 
 
 def _turns(kept: bytes | None) -> tuple[Turn, ...]:
-    """Keys of a newer version are left out."""
+    """Fields of a newer version are ignored."""
     known = {item.name for item in fields(Turn)}
     turns = []
     for item in json.loads(kept) if kept else []:

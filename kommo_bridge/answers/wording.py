@@ -14,8 +14,8 @@ class Wording:
     """What is said without the AI.
 
     Attributes:
-        integration: Whose sentences.
-        memory, request: What was said before shows the language.
+        integration: The integration whose sentences they are.
+        memory, request: For what was said before, which shows the language.
     """
 
     integration: Integration

@@ -1,4 +1,4 @@
-"""What a turn says: one of the integration's own sentences, or the AI's reply, asked for at once.
+"""Finds what a turn says: one of the integration's own sentences, or a reply from the AI.
 
 The rules stand in the order of `RULES`; the first that applies decides. Pure, as `plan` is.
 """
@@ -52,13 +52,13 @@ def _switched_off(case: Case) -> Step | None:
 
 
 def _will_not_answer(case: Case) -> Step | None:
-    """The AI refuses for good."""
+    """The AI has failed in a way that asking again cannot help."""
     turn = case.turn
     return Say(turn, "fallback", "fail", error=turn.error) if turn.final else None
 
 
 def _too_late(case: Case) -> Step | None:
-    """The reply deadline of the oldest text."""
+    """The reply deadline of the oldest text has passed."""
     if case.now < case.last_moment:
         return None
     error = f" ({case.turn.error})" if case.turn.error else ""
@@ -66,32 +66,32 @@ def _too_late(case: Case) -> Step | None:
 
 
 def _nothing_to_read(case: Case) -> Step | None:
-    """Voice messages and pictures: said once in a few minutes, when no text has followed."""
+    """Voice messages and pictures: ask for text once in a few minutes, if none has followed."""
     if case.said:
         return None
     first = case.texts[0]
     if case.conversation.no_text_said and first.own:
-        rests = first.next_at - case.now
-        return Wait(rests) if rests > 0 else LetGo(first.job_id, SKIP)
+        left = first.next_at - case.now
+        return Wait(left) if left > 0 else LetGo(first.job_id, SKIP)
     quiet = quiet_until(case.texts, case.conversation.rules)
     return Wait(quiet - case.now) if quiet > case.now else Say(case.turn, "no_text", "success")
 
 
 def _wants_a_human(case: Case) -> Step | None:
-    """One of the integration's phrases."""
+    """The customer wrote one of the integration's handoff phrases."""
     if not says_handoff(case.conversation.rules.handoff_phrases, case.said):
         return None
     return Say(case.turn, "handoff", "handoff", reason="the customer asked for it")
 
 
 def _used_up(case: Case) -> Step | None:
-    """A cap of the integration or of the conversation."""
+    """A cap of the integration or of the conversation is reached."""
     cap = case.conversation.cap
     return Say(case.turn, "handoff", "handoff", reason=f"{cap} reached") if cap else None
 
 
 def _asked_enough(case: Case) -> Step | None:
-    """Workers died over this question, or lost its reply: it may be what kills them."""
+    """Workers died during this question or lost its reply: the question may be the cause."""
     if case.turn.asked < MAX_QUESTIONS:
         return None
     return Say(case.turn, "fallback", "fail", error="asked three times, no reply was kept")
@@ -104,7 +104,7 @@ def _not_yet(case: Case) -> Step | None:
 
 
 def _maybe_tagged(case: Case) -> Step | None:
-    """The human's switch inside Kommo, where the integration uses one."""
+    """Look up the pause tag first, if the integration has one."""
     unknown = case.conversation.rules.looks_up_tag and case.conversation.tagged is None
     return LookUp() if unknown else None
 

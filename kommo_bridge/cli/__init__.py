@@ -1,1 +1,1 @@
-"""The operator's commands: `flask integrations`, `flask token`, `flask widget`."""
+"""The operator's commands: thin, one module per group."""

@@ -1,4 +1,4 @@
-"""`flask alerts`: try the webhook, and list what is wrong right now."""
+"""`flask alerts`: test the webhook, and list the open alerts."""
 
 import time
 

@@ -30,7 +30,7 @@ def chat_command(store: IntegrationStore, settings: Settings) -> click.Command:
     @click.argument("name")
     @click.option("--customer", default="", help="The customer's name, as Kommo would tell it.")
     def chat(name: str, customer: str) -> None:
-        """Talk with the assistant of NAME here: its memory, hand-over, caps and AI are real.
+        """Talk with the assistant of NAME here: its memory, handoff, caps and AI are real.
 
         Kommo is not called. What was said is forgotten at the end; tokens count as used.
         """

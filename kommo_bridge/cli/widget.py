@@ -9,7 +9,7 @@ from kommo_bridge.errors import ArchiveError
 from kommo_bridge.widget.build import (
     SHARED_WIDGET,
     WIDGET_REQUEST_PATH,
-    Finding,
+    ArchiveFinding,
     build_archive,
     check_archive,
     source_version,
@@ -103,7 +103,7 @@ def _next_version(version: str) -> str:
     return f"{head}.{int(last) + 1}"
 
 
-def _line(finding: Finding) -> str:
+def _line(finding: ArchiveFinding) -> str:
     state = "ok   " if finding.ok else "FAULT"
     see = "" if finding.ok else f" ({finding.source})"
     return f"{state}  {finding.rule:<22}  {finding.message}{see}"

@@ -1,1 +1,1 @@
-"""What was said in a conversation, who has it, and what it cost."""
+"""What was said in a conversation, whether a human has it, and what it cost."""

@@ -1,7 +1,7 @@
 """The names of integrations and conversations, and every Redis key of a conversation.
 
-A conversation is one integration and the entity of its signed token; nothing of one ever reaches
-another.
+A conversation is one integration and the entity of its signed token; nothing in one conversation
+reaches another.
 """
 
 from kommo_bridge.integrations.integration import Integration
@@ -12,12 +12,12 @@ ENTITY_TYPES = {"lead": "2", "contact": "1", "customer": "12"}
 
 
 def integration_key(of: WidgetRequest | Integration) -> str:
-    """`integration-id:subdomain`: what is counted per integration, in Redis keys."""
+    """`integration-id:subdomain`, for what Redis counts per integration."""
     return f"{of.integration_id}:{of.subdomain}"
 
 
 def integration_name(of: WidgetRequest | Integration) -> str:
-    """`subdomain/integration-id`, as the commands take it."""
+    """`subdomain/integration-id`, the NAME that commands accept."""
     return f"{of.subdomain}/{of.integration_id}"
 
 
@@ -27,17 +27,17 @@ def conversation_name(request: WidgetRequest) -> str:
 
 
 def entity_name(integration: Integration, entity_type: str, entity_id: int) -> str:
-    """The conversation that an operator means; `entity_type` as the token has it, such as 2."""
+    """The name of an entity's conversation; `entity_type` as in the token, such as "2"."""
     return f"{integration_key(integration)}:{entity_type}:{entity_id}"
 
 
 def turns_key(name: str) -> str:
-    """The Redis key of what was said."""
+    """The Redis key of the remembered exchanges."""
     return f"{_key(name)}:turns"
 
 
 def texts_key(name: str) -> str:
-    """The Redis key of what was written and is not answered yet."""
+    """The Redis key of the texts that are not answered yet."""
     return f"{_key(name)}:texts"
 
 
@@ -47,7 +47,7 @@ def pause_key(name: str) -> str:
 
 
 def no_text_key(name: str, person: str = "") -> str:
-    """The Redis key that says that a person was asked for a text instead of a voice note."""
+    """The Redis key that is set while a person was lately asked to write instead of speak."""
     return f"{_key(name)}:no_text:{person}" if person else f"{_key(name)}:no_text"
 
 
@@ -57,7 +57,7 @@ def tagged_key(name: str) -> str:
 
 
 def turn_key(name: str) -> str:
-    """The Redis key of the right to work on a conversation."""
+    """The Redis key of the lock on a conversation."""
     return f"{_key(name)}:turn"
 
 

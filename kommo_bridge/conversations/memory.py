@@ -1,8 +1,8 @@
 """What was said before in a conversation, and whether a human has taken over.
 
-A conversation is one integration and the entity of its signed token; nothing of one ever reaches
-another. Kept in Redis with a lifetime and a bounded size. What waits for an answer is `answers`'
-business.
+A conversation is one integration and the entity of its signed token; nothing in one conversation
+reaches another. Kept in Redis with a lifetime and a bounded size. Open requests belong to
+`answers`.
 """
 
 import json
@@ -22,20 +22,20 @@ from kommo_bridge.conversations.keys import (
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest
 
-# What the AI is told of the past, in characters; the oldest exchanges go first.
+# How much history the AI gets, in characters; the oldest exchanges are left out first.
 HISTORY_CHARACTERS = 12_000
-# What one conversation may hold in Redis.
+# How much of Redis one conversation may take.
 MAX_BYTES = 64 * 1024
-MAX_TURN_CHARACTERS = 4_000
+MAX_EXCHANGE_PART_CHARACTERS = 4_000
 
-# KEYS: turns. ARGV: job id, turn, turns kept, bytes kept, lifetime in seconds.
+# KEYS: exchanges. ARGV: job id, exchange, exchanges kept, bytes kept, lifetime in seconds.
 REMEMBER = """
 local last = redis.call('LINDEX', KEYS[1], -1)
 if last and cjson.decode(last)['job_id'] == ARGV[1] then return 0 end
 redis.call('RPUSH', KEYS[1], ARGV[2])
 redis.call('LTRIM', KEYS[1], -ARGV[3], -1)
 local size = 0
-for _, turn in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do size = size + #turn end
+for _, one in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do size = size + #one end
 while size > tonumber(ARGV[4]) do size = size - #redis.call('LPOP', KEYS[1]) end
 redis.call('EXPIRE', KEYS[1], ARGV[5])
 return 1
@@ -44,7 +44,7 @@ return 1
 
 @dataclass(frozen=True)
 class Exchange:
-    """What a customer wrote and what was answered; `at` in seconds since the epoch."""
+    """What a customer wrote and the reply; `at` in seconds since the epoch."""
 
     job_id: str
     customer: str
@@ -71,7 +71,7 @@ class Conversations:
     def history(self, request: WidgetRequest, integration: Integration) -> list[Exchange]:
         """The last exchanges that fit into the AI's call, the oldest first.
 
-        Who of the entity writes is not signed: it only narrows what the signed entity gives.
+        The person who writes is not signed: it can only narrow down the signed entity's exchanges.
         """
         if not integration.history:
             return []
@@ -94,13 +94,13 @@ class Conversations:
     def remember(
         self, request: WidgetRequest, integration: Integration, customer: str, reply: str
     ) -> None:
-        """Keep an exchange, once, however often this is repeated for the same request."""
+        """Keep an exchange, only once however often this is called for the same request."""
         if not integration.history:
             return
         exchange = Exchange(
             request.job_id,
-            customer[:MAX_TURN_CHARACTERS],
-            reply[:MAX_TURN_CHARACTERS],
+            customer[:MAX_EXCHANGE_PART_CHARACTERS],
+            reply[:MAX_EXCHANGE_PART_CHARACTERS],
             time.time(),
             request.person,
         )
@@ -116,7 +116,7 @@ class Conversations:
         )
 
     def pause(self, name: str, hours: float, reason: str) -> None:
-        """A human answers this conversation for that long."""
+        """Leave this conversation to a human for that long."""
         self._redis.set(pause_key(name), reason, px=max(1, round(hours * 3_600_000)))
 
     def resume(self, name: str) -> bool:
@@ -132,7 +132,7 @@ class Conversations:
         return Pause(reason.decode(), max(0, left) / 1000) if reason else None
 
     def forget(self, name: str) -> int:
-        """Delete all that was said; returns how many exchanges went. A pause stays."""
+        """Delete what is remembered; returns how many exchanges there were. A pause stays."""
         key = turns_key(name)
         with self._redis.pipeline() as pipeline:
             pipeline.llen(key)
@@ -141,6 +141,6 @@ class Conversations:
 
 
 def _exchange(kept: dict[str, Any]) -> Exchange:
-    """Keys of a newer version are left out."""
+    """Fields of a newer version are ignored."""
     known = {item.name for item in fields(Exchange)}
     return Exchange(**{name: value for name, value in kept.items() if name in known})

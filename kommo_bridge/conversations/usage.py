@@ -1,6 +1,6 @@
 """What an integration has used, and the caps on it: counted in Redis for all processes.
 
-Days and months are UTC's. A reply counts once it was written, sent or not: it was paid for.
+Days and months are in UTC. A reply counts once it is written, sent or not: it was paid for.
 """
 
 import logging
@@ -20,7 +20,7 @@ HOUR_SECONDS = 3600
 DAY_KEPT_SECONDS = 40 * 86400
 MONTH_KEPT_SECONDS = 400 * 86400
 WARN_SHARE = 0.8
-# What `answers/state.lua` reads: of the conversation's hour, of the day, of the month.
+# The counters that `answers/state.lua` reads, in this order.
 COUNTED = ("replies_per_hour", "replies_per_day", "tokens_per_day", "tokens_per_month")
 
 logger = logging.getLogger(__name__)
@@ -36,12 +36,12 @@ class Used:
 
     @property
     def reached(self) -> bool:
-        """No more is allowed."""
+        """Whether the cap is reached."""
         return 0 < self.cap <= self.count
 
     @property
     def nearly(self) -> bool:
-        """Four fifths of it are gone."""
+        """Whether four fifths of the cap are used."""
         return 0 < self.cap * WARN_SHARE <= self.count
 
 
@@ -52,7 +52,7 @@ class Usage:
         self._redis = redis
 
     def count(self, request: WidgetRequest, integration: Integration, tokens: int) -> None:
-        """One reply was written, for so many tokens."""
+        """Count one reply and its tokens."""
         hour = hour_key(conversation_name(request))
         day, month = period_keys(integration)
         with self._redis.pipeline() as pipeline:
@@ -64,7 +64,7 @@ class Usage:
                 pipeline.expire(key, kept)
             try:
                 pipeline.execute()
-            except ResponseError as error:  # a paid reply is not lost for its counting
+            except ResponseError as error:  # a failure to count must not lose a paid reply
                 log_event(logger, "usage not counted", level=logging.ERROR, error=str(error))
 
     def reached(self, integration: Integration) -> list[Used]:
@@ -117,12 +117,12 @@ class Usage:
         ]
 
     def _capped(self, integration: Integration) -> list[Used]:
-        """What is used, where there is a cap to look at."""
+        """The counters that have a cap."""
         return self.used(integration) if any(map(integration.cap, CAPS)) else []
 
 
 def cap_reached(integration: Integration, counted: Sequence[bytes | None]) -> str:
-    """The first cap that is reached, empty when none is.
+    """The first cap that is reached, or empty.
 
     Args:
         counted: What Redis holds, in the order of `COUNTED`.

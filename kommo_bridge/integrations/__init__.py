@@ -1,1 +1,1 @@
-"""Who may speak to the bridge, and how they are answered."""
+"""Which Kommo accounts may use the bridge, and how their customers are answered."""

@@ -1,4 +1,4 @@
-"""docs/fields.md, made from the declarations of the fields: `make fields` writes it anew."""
+"""docs/fields.md, generated from the declarations of the fields: `make fields` rewrites it."""
 
 import sys
 from dataclasses import MISSING, Field, fields

@@ -24,9 +24,9 @@ from kommo_bridge.integrations.kinds import (
 )
 from kommo_bridge.integrations.sentences import FALLBACK_TEXT, HANDOFF_TEXT, NO_TEXT_TEXT
 
-KEY = ("integration_id", "subdomain")
+KEY_COLUMNS = ("integration_id", "subdomain")
 DOMAINS = ("kommo.com", "amocrm.com", "amocrm.ru")
-# Whoever can sign requests of one integration spends the key that all of them share.
+# A default cap: anyone who can sign requests of one integration spends the shared AI key.
 SHARED_KEY_REPLIES_PER_DAY = 1000
 
 
@@ -62,14 +62,14 @@ class Integration:
         Secret(
             pattern="[!-~]+", rule="not be empty nor hold spaces: it proves that Kommo is speaking"
         ),
-        "The integration's secret key; when it changes, the former one keeps working.",
+        "The integration's secret key; when it changes, the previous one keeps working.",
         "",
     )
     previous_secret_key: str = declared(
-        Secret(), "The former secret key; it still verifies until you clear it.", ""
+        Secret(), "The previous secret key; it is still accepted until you clear it.", ""
     )
     access_token: str = declared(Secret(), "The long-lived token that continues the Salesbot.", "")
-    instructions: str = declared(Text(), "What the assistant is told about the business.", "")
+    instructions: str = declared(Text(), "What the assistant knows about the business.", "")
     model: str | None = declared(Text(unset="`OPENAI_MODEL`"), "The model that answers.", None)
     temperature: float | None = declared(
         Number(low=0, high=2, unset="the model's own"),
@@ -78,12 +78,12 @@ class Integration:
     )
     history: int = declared(
         WholeNumber(low=0, high=200),
-        "How many turns of a conversation are remembered; 0 switches memory off.",
+        "How many exchanges of a conversation are remembered; 0 switches memory off.",
         20,
     )
     history_days: int = declared(
         WholeNumber(low=1, high=365),
-        "A conversation is forgotten after so many days without a message.",
+        "After how many days without a message a conversation is forgotten.",
         30,
     )
     fallback_text: str = declared(
@@ -108,11 +108,9 @@ class Integration:
         12.0,
     )
     handoff_phrases: str = declared(
-        Text(), "One phrase a line; a message or a reply that holds one hands over.", ""
+        Text(), "One phrase a line; a message or reply that contains one starts a handoff.", ""
     )
-    handoff_tool: bool = declared(
-        Flag(), "Whether the AI is offered a tool that hands over to a human.", True
-    )
+    handoff_tool: bool = declared(Flag(), "Whether the AI has a tool to start a handoff.", True)
     pause_tag: str = declared(
         Text(), "A tag on the lead that silences the assistant as long as it is there.", ""
     )
@@ -120,7 +118,7 @@ class Integration:
         Cap(scope="conversation"), "The most replies in one conversation in an hour.", 30
     )
     replies_per_day: int | None = declared(
-        Cap(unset=f"{SHARED_KEY_REPLIES_PER_DAY} on the shared AI key, no limit with an own one"),
+        Cap(unset=f"{SHARED_KEY_REPLIES_PER_DAY} on the shared AI key, no limit with its own key"),
         "The most replies of the whole integration in a day.",
         None,
     )
@@ -130,7 +128,7 @@ class Integration:
     )
     delivery: str = declared(
         Choice(choices=("json", "show")),
-        "How a reply travels when a request does not say; `show` for hand-made bots.",
+        "How a reply is delivered when a request does not say; `show` for hand-made bots.",
         "json",
     )
     ai_api_key: str = declared(
@@ -147,7 +145,7 @@ class Integration:
 
     @property
     def host(self) -> str:
-        """The account's own host, the only one that its access token is sent to."""
+        """The account's own host, the only one to which its access token is sent."""
         return f"{self.subdomain}.{self.domain}"
 
     @property
@@ -156,7 +154,7 @@ class Integration:
         return (self.secret_key, self.previous_secret_key) if self.enabled else ()
 
     def cap(self, name: str) -> int:
-        """The cap of this name that holds, 0 for none."""
+        """The cap of this name that applies; 0 for none."""
         value: int | None = getattr(self, name)
         if value is not None:
             return value
@@ -173,7 +171,7 @@ CAPS = tuple(  # of the whole integration
 
 
 def from_mapping(item: Mapping[str, Any]) -> Integration:
-    """One integration from a JSON object or the texts of a command line, types checked.
+    """One integration from a JSON object or from command-line texts, types checked.
 
     Raises:
         IntegrationError: A key is unknown, a value of the wrong type, or a key column is missing.
@@ -182,11 +180,11 @@ def from_mapping(item: Mapping[str, Any]) -> Integration:
         raise IntegrationError("Each integration must be a JSON object.")
     if unknown := sorted(set(item) - set(FIELDS)):
         raise IntegrationError(f"Unknown field {unknown[0]!r}. Known are {', '.join(FIELDS)}.")
-    for name in KEY:
+    for name in KEY_COLUMNS:
         if not isinstance(item.get(name), str) or not item[name]:
             raise IntegrationError(f"The field {name!r} is missing.")
     values = {name: _read(name, value) for name, value in item.items()}
-    return Integration(**{**values, **{name: values[name].lower() for name in KEY}})
+    return Integration(**{**values, **{name: values[name].lower() for name in KEY_COLUMNS}})
 
 
 def check_integration(integration: Integration) -> None:

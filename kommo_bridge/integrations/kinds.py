@@ -20,10 +20,10 @@ YES_AND_NO = {"true": True, "1": True, "yes": True, "false": False, "0": False, 
 
 @dataclass(frozen=True)
 class Kind:
-    """What all kinds share; as it stands, any text.
+    """What all kinds share; on its own, any text.
 
     Attributes:
-        unset: What holds when there is no value; only a field that says so may have none.
+        unset: What applies without a value; only a field with `unset` may have none.
     """
 
     unset: str = ""
@@ -58,7 +58,7 @@ class Text(Kind):
 
 @dataclass(frozen=True)
 class Word(Kind):
-    """Text that stands in a header, a host or a token: printable ASCII without spaces."""
+    """Text for a header, a host or a token: printable ASCII without spaces."""
 
     pattern: str = r"[!-~]*"
     rule: str = "be printable ASCII characters without spaces"
@@ -171,7 +171,7 @@ class WholeNumber(Kind):
 
 @dataclass(frozen=True)
 class Cap(WholeNumber):
-    """The most of what is counted in its scope."""
+    """The largest count allowed in its scope."""
 
     scope: str = "integration"
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlite_utils import Database, Migrations
 
-from kommo_bridge.integrations.integration import KEY
+from kommo_bridge.integrations.integration import KEY_COLUMNS
 from kommo_bridge.integrations.sentences import HANDOFF_TEXT
 
 TABLE = "integrations"
@@ -37,12 +37,12 @@ def m001_create_integrations(db: Database) -> None:
         "created_at": str,
         "updated_at": str,
     }
-    db.table(TABLE).create(columns, pk=KEY, not_null=set(KEY))
+    db.table(TABLE).create(columns, pk=KEY_COLUMNS, not_null=set(KEY_COLUMNS))
 
 
 @migrations()
 def m002_add_conversations(db: Database) -> None:
-    """Memory, bursts, hand-over and caps."""
+    """Memory, bursts, handoff and caps."""
     table = db.table(TABLE)
     numbers = {
         "history_days": 30, "burst_seconds": 2.0, "handoff_hours": 12.0, "handoff_tool": 1,
@@ -58,9 +58,9 @@ def m002_add_conversations(db: Database) -> None:
 
 @migrations()
 def m003_cap_replies_by_default(db: Database) -> None:
-    """`replies_per_day` may be empty: then its default holds.
+    """`replies_per_day` may be empty: then its default applies.
 
-    So far 0 was the default and nobody's decision, except beside a cap on tokens.
+    Until now 0 was the default: unless tokens have a cap, nobody chose it.
     """
     not_null: Any = {"replies_per_day": False}
     db.table(TABLE).transform(not_null=not_null, defaults={"replies_per_day": None})

@@ -1,11 +1,11 @@
-"""The one store of a process, as the settings name it."""
+"""Opens the one store of a process, as the settings describe it."""
 
 import json
 from typing import Any
 
 from kommo_bridge.errors import IntegrationError, SettingsError
 from kommo_bridge.integrations.ai_server import OPENAI_URL, AIServer
-from kommo_bridge.integrations.integration import KEY, Integration
+from kommo_bridge.integrations.integration import KEY_COLUMNS, Integration
 from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.settings import Settings
 
@@ -35,7 +35,7 @@ def refuse_if_overwritten(settings: Settings, before: Integration, after: Integr
     """
     key = (before.integration_id, before.subdomain)
     for item in _items(settings.kommo_integrations or "[]"):
-        if tuple(str(item[name]).lower() for name in KEY) != key:
+        if tuple(str(item[name]).lower() for name in KEY_COLUMNS) != key:
             continue
         for name in item:
             if getattr(before, name) != getattr(after, name):

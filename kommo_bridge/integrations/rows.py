@@ -8,7 +8,8 @@ from typing import Any
 from kommo_bridge.integrations.encryption import Cipher
 from kommo_bridge.integrations.integration import FIELDS, KINDS, SECRETS, Integration
 
-KEPT_ROWS = 1000
+# Decrypted rows that a thread keeps in memory; far more than one bridge usually serves.
+MAX_CACHED_ROWS = 1000
 
 
 class Rows:
@@ -21,7 +22,7 @@ class Rows:
     def __init__(self, cipher: Cipher) -> None:
         self._cipher = cipher
         # A row that has not changed need not be decrypted again.
-        self.read = lru_cache(KEPT_ROWS)(self._read)
+        self.read = lru_cache(MAX_CACHED_ROWS)(self._read)
 
     def write(self, integration: Integration) -> dict[str, Any]:
         """The columns of an integration."""
@@ -30,7 +31,7 @@ class Rows:
         return {**row, **encrypted, "updated_at": timestamp()}
 
     def read_without_secrets(self, row: sqlite3.Row) -> Integration:
-        """What can be read whatever `SECRET_KEY` the secrets were encrypted with."""
+        """The integration without its secrets, readable with any `SECRET_KEY`."""
         return Integration(**{**_known(row), **dict.fromkeys(SECRETS, "")})
 
     def _read(self, row: sqlite3.Row) -> Integration:

@@ -1,9 +1,9 @@
 """What the bridge itself says to customers, in the language of the conversation so far.
 
-An integration's own text is used as it is; a JSON object of texts by language gives the fitting
-one. The built-in English sentences stand for their translations. Languages are told apart by
-letters and common words: enough for six languages and the few sentences that hang on it, without
-a model in memory.
+An integration's own text is used as it is; from a JSON object of texts by language the matching
+one is chosen. The built-in English sentences come with translations. Languages are recognised by
+letters and common words: enough for six languages and these few sentences, without a model in
+memory.
 """
 
 import json

@@ -18,7 +18,7 @@ class SqliteFile:
     """The file; each thread has a connection of its own.
 
     Args:
-        path: Its folder is made when missing.
+        path: Its folder is created when missing.
         busy_timeout_seconds: How long to wait while somebody else writes.
     """
 
@@ -62,12 +62,12 @@ class SqliteFile:
         self._local.writes = getattr(self._local, "writes", 0) + 1
 
     def version(self) -> tuple[int, int]:
-        """Differs in this thread once anybody has changed the file."""
+        """Changes for this thread whenever the file has changed, by whichever process."""
         (of_others,) = self._db.conn.execute("pragma data_version").fetchone()
         return of_others, getattr(self._local, "writes", 0)
 
     def backup(self, target: Path) -> int:
-        """Copy the database as it is now, however much it is read and written; returns how many.
+        """Copy the database as it is now, even while in use; returns the number of integrations.
 
         Raises:
             IntegrationError: The file exists already, or cannot be written.

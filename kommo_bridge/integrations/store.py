@@ -1,8 +1,8 @@
-"""The integrations in SQLite: who may speak to us, with which secrets, answered how.
+"""The integrations in SQLite: which accounts may use the bridge, their secrets and settings.
 
 One row per integration and account. Secrets are encrypted at rest, decrypted only into an
-Integration in memory and never printed. The store knows neither Flask nor the environment and
-serves web, job and command line alike.
+Integration in memory and never printed. The store knows neither Flask nor the environment, so web,
+jobs and commands all use it.
 """
 
 import logging
@@ -18,13 +18,13 @@ from sqlite_utils.db import NotFoundError
 from kommo_bridge.errors import IntegrationError, SettingsError
 from kommo_bridge.integrations.encryption import NOT_DECRYPTED, Cipher
 from kommo_bridge.integrations.integration import (
-    KEY,
+    KEY_COLUMNS,
     Integration,
     check_integration,
     from_mapping,
 )
 from kommo_bridge.integrations.migrations import TABLE
-from kommo_bridge.integrations.rows import KEPT_ROWS, Rows, timestamp
+from kommo_bridge.integrations.rows import MAX_CACHED_ROWS, Rows, timestamp
 from kommo_bridge.integrations.sqlite_file import SqliteFile
 from kommo_bridge.telemetry.logs import error_text, log_event
 
@@ -38,7 +38,7 @@ class IntegrationStore:
     """The integrations in one SQLite file; safe from several threads and processes.
 
     Args:
-        path: The database file; its folder is made when missing.
+        path: The database file; its folder is created when missing.
         secret_key: `SECRET_KEY`, from which the key of the encrypted columns is derived.
         busy_timeout_seconds: How long to wait while somebody else writes.
     """
@@ -59,10 +59,10 @@ class IntegrationStore:
         self._file.migrate()
 
     def find(self, integration_id: str, account_id: int, subdomain: str) -> Integration | None:
-        """The integration that claims speak of, or None.
+        """The integration that the claims name, or None.
 
-        A bound account id must agree, and so must the subdomain: a renamed account is told to the
-        log as unknown until `flask integrations set` names it anew.
+        The subdomain must match, and so must the account id once it is bound: a renamed account is
+        logged as unknown until `flask integrations set` gives its new subdomain.
         """
         key = (integration_id.lower(), subdomain.lower(), account_id)
         known = self._known()
@@ -107,7 +107,7 @@ class IntegrationStore:
         return self._file.count()
 
     def backup(self, target: Path) -> int:
-        """Copy the database as it is now, however much it is read and written; returns how many.
+        """Copy the database as it is now, even while in use; returns the number of integrations.
 
         Raises:
             IntegrationError: The file exists already, or cannot be written.
@@ -138,7 +138,7 @@ class IntegrationStore:
         """
         check_integration(integration)
         with self._file.writing() as table:
-            table.upsert(self._rows.write(integration), pk=KEY)
+            table.upsert(self._rows.write(integration), pk=KEY_COLUMNS)
 
     def rename(self, integration: Integration, changed: Integration) -> None:
         """Save `changed` in place of `integration`, also when its key columns differ.
@@ -166,7 +166,7 @@ class IntegrationStore:
     def bind_account(self, integration: Integration, account_id: int) -> None:
         """Keep the account id that the first verified request named.
 
-        A failure is only logged: the customer is answered all the same, the next request tries it.
+        A failure is only logged: the customer is answered anyway, and the next request tries again.
         """
         key = (integration.integration_id, integration.subdomain)
         try:
@@ -192,7 +192,7 @@ class IntegrationStore:
             integrations = [self._merged(item) for item in items]
             for integration in integrations:
                 check_integration(integration)
-                table.upsert(self._rows.write(integration), pk=KEY)
+                table.upsert(self._rows.write(integration), pk=KEY_COLUMNS)
         return len(integrations)
 
     def _merged(self, item: Mapping[str, Any]) -> Integration:
@@ -218,11 +218,11 @@ class IntegrationStore:
             )
         if len(found) > 1:
             known = ", ".join(f"{subdomain}/{row['integration_id']}" for row in found)
-            raise IntegrationError(f"{name!r} names several integrations: say one of {known}.")
+            raise IntegrationError(f"{name!r} names several integrations: give one of {known}.")
         return found[0]
 
     def _readable(self, condition: str, values: tuple[Any, ...]) -> list[Integration]:
-        """Those that can be decrypted: one that cannot must not stop the others."""
+        """Those that can be decrypted; one that cannot is logged and left out."""
         found = []
         for row in self._where(condition, values):
             try:
@@ -235,9 +235,9 @@ class IntegrationStore:
         return self._file.read(f"select * from {TABLE} where {condition}", values)  # noqa: S608
 
     def _known(self) -> dict[tuple[str, str, int], Integration | None]:
-        """What this thread has found since the file was last changed, by whomever."""
+        """What this thread has found since the file was last changed."""
         version, local = self._file.version(), self._local
-        if getattr(local, "version", None) != version or len(local.known) >= KEPT_ROWS:
+        if getattr(local, "version", None) != version or len(local.known) >= MAX_CACHED_ROWS:
             local.version, local.known = version, {}
         return local.known  # type: ignore[no-any-return]
 

@@ -16,8 +16,8 @@ from kommo_bridge.errors import InvalidRequest
 MAX_BODY_BYTES = 64 * 1024
 MAX_FORM_FIELDS = 200
 MAX_DEPTH = 5
-# Kommo sends the same few keys in every form.
-USUAL_KEYS = 64
+# Parsed keys that are cached: Kommo sends the same few in every form.
+KEY_CACHE_SIZE = 64
 
 BRACKETED_KEY = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
 
@@ -25,7 +25,7 @@ BRACKETED_KEY = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
 def parse_body(body: bytes, content_type: str) -> dict[str, Any]:
     """Read the three body shapes into one dict with `token`, `data` and `return_url`.
 
-    The shape follows the content type, then the first byte: proxies are known to change the former.
+    The shape follows the content type, then the first byte: proxies are known to change the type.
 
     Raises:
         InvalidRequest: The body cannot be read.
@@ -57,7 +57,7 @@ def _parse_form(text: str) -> dict[str, Any]:
     return form
 
 
-@lru_cache(USUAL_KEYS)
+@lru_cache(KEY_CACHE_SIZE)
 def _path(key: str) -> tuple[str, ...]:
     """`a[b][c]` as its parts; none when it is no such key."""
     match = BRACKETED_KEY.fullmatch(key)

@@ -70,7 +70,7 @@ class KommoClient:
 
         Args:
             host: The account's own, such as `acme.kommo.com`.
-            waiter: Who asks, such as a job's id: told `NotNow`, it keeps its place in the line.
+            waiter: The caller, such as a job's id; after `NotNow` it keeps its place in the line.
         """
         return self._pacer.book(host, self._total_seconds, waiter=waiter)
 
@@ -103,7 +103,7 @@ class KommoClient:
     def account(
         self, host: str, access_token: str, *, base_url: str | None = None
     ) -> AccountAnswer:
-        """Ask an account who it is: the token is alive when it answers.
+        """Ask an account for its number and name: if it responds, the token is valid.
 
         https://developers.kommo.com/reference/get-account , /reference/get-user
 
@@ -150,13 +150,13 @@ class KommoClient:
     def _is_admin(
         self, host: str, access_token: str, base_url: str | None, user_id: object
     ) -> bool | None:
-        """Whether the token's user is an administrator; None when Kommo does not tell."""
+        """Whether the token's user is an administrator; None when Kommo does not say."""
         if not isinstance(user_id, int):
             return None
         try:
             response = self._get(host, f"/api/v4/users/{user_id}", access_token, base_url)
             rights = object_of(response).get("rights")
-        except KommoError as error:  # the account has answered: this one question is left open
+        except KommoError as error:  # the account is known; only this stays unknown
             return False if error.status == HTTPStatus.FORBIDDEN else None
         told = rights.get("is_admin") if isinstance(rights, dict) else None
         return told if isinstance(told, bool) else None
@@ -164,7 +164,7 @@ class KommoClient:
     def _get(
         self, host: str, path: str, access_token: str, base_url: str | None, **limits: Any
     ) -> requests.Response:
-        """One lookup in a slot of its own. Only continue calls tell of a block, see `blocks`: a
+        """One lookup in a slot of its own. Only continue calls reveal a block, see `blocks`: a
         lookup may need a right that they do not need."""
         base_url = check_base_url(base_url or f"https://{host}", host, self._extra_hosts)
         seconds = limits.get("seconds", self._total_seconds)
@@ -236,7 +236,7 @@ class KommoClient:
             if not arrived:
                 slot.ended()
             raise KommoError(
-                f"no answer from Kommo ({kind_of(error)})", permanent=False, arrived=arrived
+                f"no response from Kommo ({kind_of(error)})", permanent=False, arrived=arrived
             ) from None  # the library's error text may hold the URL's query
         slot.ended()
         return response

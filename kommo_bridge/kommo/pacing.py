@@ -1,4 +1,4 @@
-"""Never faster than Kommo allows, per account, over all workers and machines.
+"""Never faster than Kommo allows, per account, across all workers and machines.
 
 https://developers.kommo.com/docs/limitations: 7 requests per second, 429 above, and 403 on
 everything for an address that goes on. An account has seven slots. A call holds one from before it
@@ -15,7 +15,7 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import RedisError
 
-from kommo_bridge.kommo.blocks import MEMORY_SECONDS, Forbidden, Verdict, judge
+from kommo_bridge.kommo.address_block import MEMORY_SECONDS, Forbidden, Verdict, judge
 from kommo_bridge.kommo.pacing_scripts import BOOK, PAUSE, RELEASE
 from kommo_bridge.kommo.slot import WINDOW_SECONDS, NotNow, Slot
 from kommo_bridge.redis_client import PREFIX
@@ -25,10 +25,10 @@ SLOTS = 7
 MAX_BOOKED_WAIT_SECONDS = 2.0
 # How late a call may leave after its slot's time and still have its whole time.
 LATENESS_SECONDS = 2.0
-# Who was told to come back is waited for so long beyond that time.
+# How long a caller that was asked to come back keeps its place after that time.
 COME_BACK_SECONDS = 5.0
-# Callers told to come back: the first of them so soon, for a slot whose call has ended may be
-# booked long before it is free; the others spread like this, and never farther than this.
+# Callers that are asked to come back: when the first one is (soon, since a call that ends early
+# frees its slot early), how far apart the others are, and at most how late.
 SOONEST_SECONDS = 0.3
 SPREAD_SECONDS = 0.12
 FARTHEST_SECONDS = 60.0
@@ -58,7 +58,7 @@ class Pacer:
         Args:
             host: The account's own.
             call_seconds: The longest that the call may take.
-            waiter: Who asks. One that is told `NotNow` and comes back in time goes before others.
+            waiter: The caller. One that got `NotNow` and comes back in time goes before others.
             may_probe: Whether this call may be the one that tries if a block has ended.
         """
         hold = call_seconds + LATENESS_SECONDS + WINDOW_SECONDS
@@ -130,7 +130,7 @@ class Pacer:
         except RedisError as error:
             _not_noted(error)
         else:
-            log_event(logger, "Kommo answers again, the block has ended", host=slot.host)
+            log_event(logger, "Kommo block ended", host=slot.host)
 
     def _seen(self, slot: Slot) -> Forbidden:
         """The mark comes first: of two accounts refused at once the later one sees the other."""
@@ -175,7 +175,7 @@ def _ms(seconds: float) -> int:
 def _not_noted(error: RedisError) -> None:
     log_event(
         logger,
-        "what became of a call to Kommo cannot be noted in Redis",
+        "Kommo call result not stored in Redis",
         level=logging.WARNING,
         error=type(error).__name__,
     )

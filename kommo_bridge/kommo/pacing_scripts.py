@@ -1,11 +1,11 @@
 """What the pacer does in Redis, each in one step."""
 
-# KEYS: the account's slots in use (name: when it is free, in ms), its line (who was told to come
-# back: when), its pause, the pause of all, the block, the probe.
+# KEYS: the account's slots in use (name: when it is free, in ms), its line (caller: when it is to
+# come back), its pause, the pause of all, the block, the probe.
 # ARGV: name of the slot, who asks ('' for somebody who does not come back), number of slots, how
-# long a call holds one at most, the longest wait, how long who was told to come back is waited
-# for, how far apart they are told to come, the farthest, whether this call may be a probe, the
-# soonest.
+# long a call holds one at most, the longest wait, how long a caller in the line keeps its place
+# after its time, how far apart the callers are to come, the latest, whether this call may be a
+# probe, the soonest.
 # Returns whether it is booked, the wait in ms, and whether it is the probe.
 BOOK = """
 local in_use, line, probe = KEYS[1], KEYS[2], KEYS[6]
@@ -45,7 +45,7 @@ if possible then
   return {1, start - now, probing and 1 or 0}
 end
 
--- Not now: everybody in the line is told a time of their own, the earlier the longer they wait.
+-- Not now: each caller in the line gets its own time, the earlier the longer it has waited.
 local position = place and before or redis.call('ZCARD', line)
 local soonest = math.max(paused, blocked and longest or tonumber(ARGV[10]))
 local wait = soonest + math.min(position * spread, tonumber(ARGV[8]))

@@ -1,4 +1,4 @@
-"""What a response of Kommo says, or the lack of one. No I/O."""
+"""What Kommo's response says, or the lack of one. No I/O."""
 
 from http import HTTPStatus
 from typing import Any
@@ -12,7 +12,7 @@ from kommo_bridge.errors import KommoError
 SHORTEST_PAUSE_SECONDS = 1.0
 PAUSE_SECONDS = 10.0
 
-# Shorter than the time in which an answer is tried at all: a last call is possible after it.
+# Shorter than the continue deadline, so a last call is still possible after it.
 LONGEST_WAIT_SECONDS = 600.0
 MAX_CODES = 10
 MAX_CODE_CHARACTERS = 40

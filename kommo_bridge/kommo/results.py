@@ -1,4 +1,4 @@
-"""What the client hands back: what became of a continue call, what an account says of itself."""
+"""What the client returns: the result of a continue call, and what an account reports."""
 
 from dataclasses import dataclass
 
@@ -32,12 +32,12 @@ class CallResult:
 
 @dataclass(frozen=True)
 class AccountAnswer:
-    """What an account says of itself.
+    """What an account reports about itself.
 
     Attributes:
-        account_id, subdomain: Its own words.
+        account_id, subdomain: As the account reports them.
         date: The header of its response, which came at `received_at` (seconds since the epoch).
-        is_admin: Whether the token's user is an administrator; None when Kommo does not tell.
+        is_admin: Whether the token's user is an administrator; None when Kommo does not say.
     """
 
     account_id: object

@@ -11,7 +11,7 @@ WINDOW_SECONDS = 1.05
 # A call that was broken off may still be on its way when we have stopped waiting for it.
 IN_DOUBT_SECONDS = 5.0
 
-# Told that a slot's call has ended, and how many seconds it must rest; None when it was not used.
+# Called when a slot's call has ended, with the seconds it must rest; None when it was not used.
 Release = Callable[["Slot", float | None], None]
 
 
@@ -48,7 +48,7 @@ class Slot:
         self._entered = self._used = self._in_doubt = False
 
     def booked(self, seconds: float, *, probe: bool) -> "Slot":
-        """Set its time, once Redis has told it: early for the end, late for the start."""
+        """Set its time once Redis has assigned it: early for the end, late for the start."""
         self.waited, self.probe = seconds, probe
         self._asked_at += seconds
         self._starts_at = time.monotonic() + seconds

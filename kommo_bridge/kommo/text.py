@@ -9,19 +9,19 @@ import regex
 MAX_HANDLERS = 10
 MAX_SHOW_UNITS = 80
 
-CONTROL_CHARACTERS = regex.compile(r"[^\P{C}\n\t\u200c\u200d\u200e\u200f\U000E0020-\U000E007F]")
+INVISIBLE_CHARACTERS = regex.compile(r"[^\P{C}\n\t\u200c\u200d\u200e\u200f\U000E0020-\U000E007F]")
 PLACEHOLDER_START = regex.compile(r"\{(?=\{)")
 VISIBLE = regex.compile(r"[^\s\p{C}]")
 WORDS = regex.compile(r"\S+\s*")
 # Messengers make a link of shop.example/path too.
 LINK = regex.compile(r"://|\bwww\.|\.\p{L}{2,}/", regex.IGNORECASE)
-SENTENCE_END = regex.compile(r"[.!?…。！？]['\")»”]*\s*$|\n\s*$")
+ENDS_A_SENTENCE = regex.compile(r"[.!?…。！？]['\")»”]*\s*$|\n\s*$")
 
 
 def safe_text(text: str) -> str:
     """Remove control characters and break up `{{`, which Kommo would take for a placeholder."""
     text = text.replace("\r\n", "\n").replace("\r", "\n").encode("utf-8", "replace").decode()
-    safe = PLACEHOLDER_START.sub("{ ", CONTROL_CHARACTERS.sub("", text)).strip()
+    safe = PLACEHOLDER_START.sub("{ ", INVISIBLE_CHARACTERS.sub("", text)).strip()
     return safe if VISIBLE.search(safe) else ""
 
 
@@ -60,7 +60,7 @@ def _words_that_fit(words: list[str]) -> int:
         if utf16_units(line.strip()) > MAX_SHOW_UNITS:
             break
         fitting += 1
-        if SENTENCE_END.search(line) and utf16_units(line) > MAX_SHOW_UNITS // 2:
+        if ENDS_A_SENTENCE.search(line) and utf16_units(line) > MAX_SHOW_UNITS // 2:
             at_sentence_end = fitting
     return fitting if fitting == len(words) else at_sentence_end or fitting
 

@@ -85,7 +85,7 @@ def verify_bot_token(token: object, secrets_for: SecretsFor) -> BotClaims:
 
 
 def days_left(access_token: str, now: float) -> float | None:
-    """Days until a long-lived access token ends, by its own word; None when it does not say.
+    """Days until a long-lived access token expires, as it states itself; None if it does not.
 
     https://developers.kommo.com/docs/long-lived-token: it is a JWT that only Kommo can verify.
     """

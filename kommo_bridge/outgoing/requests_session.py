@@ -1,4 +1,4 @@
-"""HTTP sessions whose calls have a total deadline and a largest answer.
+"""HTTP sessions whose calls have a total deadline and a largest response.
 
 The timeouts of requests are per read. The adapter here asks `total_limit` before each
 read of its sockets; without a limit set by the caller it is an ordinary one.
@@ -17,8 +17,8 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from kommo_bridge.outgoing.total_limit import count_bytes, seconds_left
 
 POOL_SIZE = 64
-# Hosts whose connections are kept: many more than threads, for a pool that is put out for another
-# host may be the one that a call has just been given, and that call would fail.
+# Hosts whose connections are kept: many more than threads. A pool that is closed to make room for
+# another host may be one that a call has just received, and that call would fail.
 MAX_HOSTS = 512
 
 
@@ -115,6 +115,6 @@ class _LimitedAdapter(HTTPAdapter):
         }
 
     def build_response(self, req: Any, resp: Any) -> requests.Response:
-        """Never unpack what we asked not to be packed: a few kilobytes may hold a gigabyte."""
+        """Never unpack a response that we asked not to be compressed: it may hold a gigabyte."""
         resp.headers.discard("Content-Encoding")
         return super().build_response(req, resp)

@@ -62,10 +62,10 @@ def count_bytes(count: int) -> None:
     """Take `count` received bytes off the running thread's limit.
 
     Raises:
-        TooLarge: The answer is larger than it may be.
+        TooLarge: The response is larger than allowed.
     """
     limit: _Limit | None = getattr(_current, "limit", None)
     if limit is not None:
         limit.bytes_left -= count
         if limit.bytes_left < 0:
-            raise TooLarge("the answer is larger than it may be")
+            raise TooLarge("the response is larger than allowed")

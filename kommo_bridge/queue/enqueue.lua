@@ -1,4 +1,4 @@
--- Queue one widget request: all that has to happen together, in one atomic round trip.
+-- Queue one widget request: everything that has to happen together, in one atomic round trip.
 -- Returns {'repeat'}, {'limited', seconds} or {'queued'}. Called by enqueue.py, in this order.
 local record_key, job_key, rate_key, limit_key, allowed_key, held_back_key, texts_key, open_key,
   queue_key, queues_key, limits_key, workers_key, versions_key, share_key,
@@ -9,18 +9,18 @@ local job_id, request, record_seconds, sweep_seconds, now, integration, text, wi
   concurrency, texts_seconds, job_seconds = unpack(ARGV)
 local shared_fields = {unpack(ARGV, 19)}
 
--- A repeat is known by the record, which outlives the job.
+-- A repeat is recognised by the record, which outlives the job.
 if redis.call('HSETNX', record_key, 'request', request) == 0 then return {'repeat'} end
 
--- How long to wait when a counter is above its limit, else false.
+-- The seconds to wait when a counter is above its limit, otherwise false.
 local function over(key, amount, limit, seconds)
   local used = redis.call('INCRBY', key, amount)
   if used == amount then redis.call('EXPIRE', key, seconds) end
   return used > tonumber(limit) and math.max(1, redis.call('TTL', key))
 end
 
--- The entity's own first: one customer's flood, or requests that somebody makes with a token that
--- he has seen, use up their own share and not the integration's limit.
+-- The entity's own limit first: a flood from one customer, or requests made with a token that
+-- somebody has seen, use up their own share and not the integration's limit.
 local wait = over(entity_rate_key, 1, entity_count, rate_seconds)
   or over(rate_key, 1, rate_count, rate_seconds)
   or over(bytes_key, #request + #text + #data, max_bytes, rate_seconds)
@@ -30,12 +30,12 @@ if wait then
 end
 redis.call('EXPIRE', record_key, record_seconds)
 
--- Redis' clock counts: those of web and workers need not agree.
+-- Redis' own clock: those of web and workers need not agree.
 local time = redis.call('TIME')
 redis.call('ZADD', open_key, time[1] + sweep_seconds, job_id)
 
--- How many of an integration at once: its share as a worker of ours keeps it (shares.py), else by
--- the number of RQ's own workers. Looked at once a second.
+-- How many jobs of an integration may run at once: its share as our workers keep it (shares.py),
+-- otherwise from the number of plain RQ workers. Read once a second.
 local at_once, looked_at = unpack(redis.call('HMGET', limit_key, 'concurrency', 'looked_at'))
 if looked_at ~= time[1] then
   at_once = redis.call('GET', share_key)
@@ -50,12 +50,12 @@ if looked_at ~= time[1] then
   if widget_version ~= '' then redis.call('HSET', versions_key, integration, widget_version) end
 end
 
--- The text waits for its conversation's next turn; the number grows in the order of arrival.
+-- The text waits for its conversation's next turn; the number gives the order of arrival.
 local number = string.format('%.0f', time[1] * 1000000 + time[2])
 redis.call('HSET', texts_key, job_id, number .. '|' .. text)
 redis.call('EXPIRE', texts_key, texts_seconds)
 
--- RQ's own rate limit: its worker lets the next job of an integration in when one has ended.
+-- RQ's own rate limit: its worker starts the next job of an integration when one has ended.
 local status = 'rate_limited'
 if redis.call('ZCARD', held_back_key) == 0
   and redis.call('ZCARD', allowed_key) < tonumber(at_once) then

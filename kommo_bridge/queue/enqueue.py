@@ -1,10 +1,10 @@
 """The queue, the same for web and worker: plain JSON jobs that any RQ worker can run.
 
-`JobQueue.enqueue` is one atomic round trip to Redis. RQ's own unique enqueue does one thing of
-four that have to happen together: know a repeat (also after its job expired), count the rate
-limit, keep the record of the answer, and let no integration fill the queue. For the last, RQ's
-concurrency limit per key is used, with RQ's own keys, so that RQ itself lets the next job of an
-integration in when one has ended.
+`JobQueue.enqueue` is one atomic round trip to Redis. Four things have to happen together, and RQ's
+own unique enqueue does only one: recognise a repeat (even after its job expired), count the rate
+limit, create the record, and keep any integration from filling the queue. For the last one, RQ's
+concurrency limit per key is used, with RQ's own keys: RQ itself then starts an integration's next
+job when one has ended.
 """
 
 import json
@@ -41,19 +41,19 @@ from kommo_bridge.settings import RateLimit, Settings
 
 FUNCTION = "kommo_bridge.jobs.answer_widget_request"
 
-# They hold customers' words, so they go when nobody needs them any more.
+# Jobs hold customers' words, so they expire when no longer needed.
 JOB_TTL_SECONDS = 24 * 3600
 RESULT_TTL_SECONDS = 3600
 FAILURE_TTL_SECONDS = 7 * 24 * 3600
-# For jobs whose worker died: at once, then with growing waits.
+# For jobs whose worker died: immediately, then with growing waits.
 CRASH_RETRIES = RetryPolicy(8, interval=[0, 0, 5, 15, 30, 60, 60, 60])
 RETRY_AFTER_OUTAGE_SECONDS = 5
 MAX_VERSION_CHARACTERS = 40
-# Of `RATE_LIMIT`: one customer's part, and how many any customer may send.
+# One entity may use a fifth of `RATE_LIMIT`, but always at least this many requests.
 ENTITY_SHARE = 5
 MIN_ENTITY_COUNT = 20
-# What a request may take of Redis on the average, three times what the longest usual message takes:
-# an integration that sends nothing but the longest texts would fill Redis for all the others.
+# How much of Redis a request may take on average: three times the longest usual message. Without a
+# limit, an integration that sends only the longest texts would fill Redis for all others.
 BYTES_PER_REQUEST = 7 * 1024
 MIN_BYTES = 1024 * 1024
 
@@ -64,7 +64,7 @@ class JobQueue:
     """The queue `kommo`.
 
     Args:
-        redis: A client with short timeouts: Kommo gives up after 2 s.
+        redis: A client with short timeouts, because Kommo gives up after 2 s.
         settings: Deadlines, `RATE_LIMIT` and `WORKER_CONCURRENCY`.
     """
 
@@ -72,37 +72,38 @@ class JobQueue:
         self._redis = redis
         self._settings = settings
         self._enqueue = redis.register_script(SCRIPT.read_text(encoding="utf-8"))
-        # What every call says alike stands last, made once.
+        # The arguments that are the same in every call come last, and are built once.
         self._shared = _shared(settings, redis)
 
     def enqueue(self, request: WidgetRequest) -> bool:
         """Queue one widget request; False when it is a repeat, which is not queued again.
 
         Raises:
-            RateLimited: The integration sent more than `RATE_LIMIT` allows, an entity more
-                than its share of that, or it sent too many bytes.
-            QueueUnavailable: Redis is away, slow or full.
+            RateLimited: The integration sent more than `RATE_LIMIT` allows, one entity more
+                than its share of that, or too many bytes.
+            QueueUnavailable: Redis is unreachable, slow or full.
         """
         name, job_id = integration_key(request), request.job_id
         keys = self._keys(request, name, job_id)
         try:
-            answer = self._run([*keys, *self._args(request, name, job_id)], len(keys))
+            result = self._run([*keys, *self._args(request, name, job_id)], len(keys))
         except RedisError as error:
             raise QueueUnavailable(
                 "The queue cannot be reached. Please send the request again.",
                 reason=f"redis: {type(error).__name__}",
                 retry_after_seconds=RETRY_AFTER_OUTAGE_SECONDS,
             ) from error
-        if answer[0] == b"limited":
+        if result[0] == b"limited":
             raise RateLimited(
-                "Too many widget requests of this integration.", retry_after_seconds=int(answer[1])
+                "Too many widget requests from this integration.",
+                retry_after_seconds=int(result[1]),
             )
-        return bool(answer[0] == b"queued")
+        return bool(result[0] == b"queued")
 
     def _run(self, values: list[Any], keys: int) -> Any:
         try:
             return self._redis.evalsha(self._enqueue.sha, keys, *values)
-        except NoScriptError:  # a Redis that was restarted
+        except NoScriptError:  # Redis was restarted
             return self._enqueue(keys=values[:keys], args=values[keys:])
 
     @staticmethod
@@ -139,7 +140,7 @@ class JobQueue:
             name,
             text_value(request),
             request.widget_version[:MAX_VERSION_CHARACTERS],
-            # As RQ writes it, unpacked, which RQ reads as well.
+            # As RQ writes it, but not compressed, which RQ reads as well.
             json.dumps((FUNCTION, None, (request.to_job(),), {}), ensure_ascii=False),
             f"{request.subdomain} {request.entity_type}:{request.entity_id}",
             moment,
@@ -148,22 +149,22 @@ class JobQueue:
 
 
 def entity_count(limit: RateLimit) -> int:
-    """How many widget requests of one entity are taken in the window of `RATE_LIMIT`."""
+    """How many widget requests of one entity are accepted within the window of `RATE_LIMIT`."""
     return min(limit.count, max(MIN_ENTITY_COUNT, limit.count // ENTITY_SHARE))
 
 
 def max_bytes(limit: RateLimit) -> int:
-    """How much of one integration's is written to Redis in the window of `RATE_LIMIT`."""
+    """How many bytes of one integration are accepted within the window of `RATE_LIMIT`."""
     return max(MIN_BYTES, limit.count * BYTES_PER_REQUEST)
 
 
 def _shared(settings: Settings, redis: Redis) -> list[Any]:
-    """The settings, and the fields that all jobs share, as RQ itself writes a job."""
+    """The settings, and the fields that are the same in all jobs, as RQ writes them."""
     job = Job.create(
         FUNCTION,
         connection=redis,
         origin=QUEUE_NAME,
-        # Above the budgets of the AI and of Kommo, which bound a run themselves.
+        # Above the time limits of the AI and of Kommo, which normally end a run.
         timeout=int(settings.reply_deadline_seconds) + 60,
         ttl=JOB_TTL_SECONDS,
         result_ttl=RESULT_TTL_SECONDS,
@@ -175,7 +176,7 @@ def _shared(settings: Settings, redis: Redis) -> list[Any]:
     fields = {
         name: value
         for name, value in job.to_dict().items()
-        if name not in own and value not in (None, "")  # RQ reads what is missing as empty
+        if name not in own and value not in (None, "")  # RQ reads a missing field as empty
     }
     return [
         settings.rate_limit.count,

@@ -1,4 +1,4 @@
-"""Taking one job off the queue: ours, or none."""
+"""Takes jobs off the queue, and only our own."""
 
 import logging
 from collections.abc import Collection
@@ -29,7 +29,7 @@ class Intake:
         self._wait_seconds = wait_seconds
 
     def take(self) -> Job | None:
-        """The next job of ours; None when there was none, or one that is not ours."""
+        """The next job; None when there was none or it was not ours."""
         try:
             found = Queue.dequeue_any(
                 [self._queue],
@@ -44,7 +44,7 @@ class Intake:
         return found[0] if found and self._is_ours(found[0]) else None
 
     def _is_ours(self, job: Job) -> bool:
-        """Whether it calls a function of ours; else it is dropped for good, and never run."""
+        """Whether it calls one of our functions; otherwise it is deleted and never run."""
         function = foreign_function(job, self._functions)
         if function is None:
             return True

@@ -14,8 +14,8 @@ from rq.timeouts import BaseDeathPenalty
 class TickedDeathPenalty(BaseDeathPenalty):
     """A job's timeout, watched by the worker's ticker instead of a timer thread per job.
 
-    The exception reaches the thread when its running call returns: every call of ours to a
-    partner has a total deadline of its own, so this is the backstop.
+    The exception reaches the thread when its running call returns. Every call to a partner has a
+    total deadline of its own, so this is only the backstop.
     """
 
     by_thread: dict[int, "TickedDeathPenalty"] = {}  # noqa: RUF012
@@ -33,7 +33,7 @@ class TickedDeathPenalty(BaseDeathPenalty):
 
     @classmethod
     def tick(cls) -> float:
-        """Raise in every thread whose time is over; returns the longest overtime in seconds."""
+        """Raise in every thread whose time is up; returns the longest overrun in seconds."""
         worst = 0.0
         for thread_id, penalty in list(cls.by_thread.items()):
             overtime = time.monotonic() - penalty.kill_at

@@ -1,7 +1,7 @@
-"""What the worker runs: exactly our functions, whatever else stands in Redis.
+"""What the worker runs: only our own functions, whatever else is queued in Redis.
 
-Who can write to Redis can queue any function with any arguments, and RQ would call it in a process
-whose environment holds our secrets. Callbacks and webhooks of a job would be called likewise.
+Anyone who can write to Redis can queue any function with any arguments, and RQ would call it in a
+process whose environment holds our secrets. It would also run a job's callbacks and webhooks.
 """
 
 import logging
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 class OwnJob(Job):
-    """A job as our worker reads it: whatever it names besides its function is left out."""
+    """A job as our worker reads it: without callbacks and webhooks."""
 
     def restore(self, raw_data: Any) -> None:
         """Read the stored form."""
@@ -36,7 +36,7 @@ class OwnJob(Job):
         connection: Redis | None = None,
         serializer: Any = None,
     ) -> Job:
-        """Read a job; one that cannot be read is dropped for good, and the sweep does its work.
+        """Read a job; one that cannot be read is deleted, and the sweep does its work.
 
         Raises:
             NoSuchJobError: There is none, or none that can be read.

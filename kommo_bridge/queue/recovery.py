@@ -1,7 +1,7 @@
-"""What dead workers left behind runs again: on whichever worker looks first.
+"""Runs the jobs of dead workers again, on whichever worker looks first.
 
-RQ's own maintenance looks every ten minutes and holds a lock for a quarter of an hour when its
-worker dies; this one looks every few seconds, under a lock that lives no longer than that.
+RQ's own maintenance runs every ten minutes, and its lock stays for a quarter of an hour when its
+worker dies; this one runs every few seconds, and its lock lasts no longer than that.
 """
 
 import logging
@@ -18,7 +18,7 @@ from kommo_bridge.queue.own_job import OwnJob
 from kommo_bridge.telemetry.logs import log_event
 
 # A job that left the queue but was never started: back to the front, only if still there.
-# KEYS: the intermediate queue, the queue, the job. One that is gone is forgotten.
+# KEYS: the intermediate queue, the queue, the job. A job that no longer exists is dropped.
 HAND_BACK = """
 if redis.call('LREM', KEYS[1], 1, ARGV[1]) == 1 and redis.call('EXISTS', KEYS[3]) == 1 then
   redis.call('LPUSH', KEYS[2], ARGV[1])
@@ -47,7 +47,7 @@ class Recovery:
         self._seen: dict[str, float] = {}
 
     def run(self) -> None:
-        """Run jobs again whose lease has ended; only one worker of all looks at a time."""
+        """Requeue jobs whose lease has ended; only one worker at a time does so."""
         lock = self._queue.key + ":recovery"
         lives = int(self._every_seconds * 1000) - 100
         if self._queue.connection.set(lock, "1", nx=True, px=lives):
@@ -55,7 +55,7 @@ class Recovery:
         self._look_for_stranded()
 
     def clean(self) -> None:
-        """What RQ's maintenance does beyond the started jobs."""
+        """The rest of RQ's maintenance, besides the started jobs."""
         serializer = self._queue.serializer
         FinishedJobRegistry(queue=self._queue, serializer=serializer).cleanup()
         FailedJobRegistry(queue=self._queue, serializer=serializer).cleanup()

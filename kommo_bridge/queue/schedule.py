@@ -1,4 +1,4 @@
-"""Jobs that asked for time come back to the queue: RQ's scheduler, run by the ticker."""
+"""Brings jobs that asked to wait back to the queue: RQ's scheduler, run by the ticker."""
 
 import logging
 from typing import Any
@@ -19,11 +19,11 @@ logger = logging.getLogger(__name__)
 
 
 class Schedule(RQScheduler):
-    """RQ's scheduler, whose batch is not stopped by one job that cannot be read.
+    """RQ's scheduler, except that one unreadable job does not stop its whole batch.
 
     Args:
         queue: The one queue.
-        lock_seconds: How long the lock of a killed worker stops all scheduled jobs.
+        lock_seconds: For how long a killed worker's lock can stop all scheduled jobs.
     """
 
     def __init__(self, queue: Queue, lock_seconds: int) -> None:
@@ -37,7 +37,7 @@ class Schedule(RQScheduler):
         self._registry = ScheduledJobRegistry(queue=queue)
 
     def tasks(self, lock_every_seconds: float) -> list[Task]:
-        """What the ticker has to do for it."""
+        """Its tasks for the ticker."""
         return [
             Task("birth", BIRTH_SECONDS, self.register_birth),
             Task("locks", lock_every_seconds, self.acquire_locks),
@@ -50,7 +50,7 @@ class Schedule(RQScheduler):
             self.enqueue_scheduled_jobs()
 
     def enqueue_scheduled_jobs(self) -> None:
-        """Queue what is due, each job with the share that its integration has now."""
+        """Queue what is due, each job with its integration's current share."""
         due = self._registry.get_jobs_to_schedule()
         share = kept_share(self._queue.connection) if due else None
         for job_id in due:

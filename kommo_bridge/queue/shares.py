@@ -1,12 +1,12 @@
-"""How many answers of one integration may run at once, so that none waits for a neighbour.
+"""How many jobs of one integration may run at once, so that no integration waits for another.
 
-Jobs cannot be taken back once they run, and a hanging AI or Kommo holds them for minutes. So the
-share only says how many more an integration may begin, and a thread is never what is missing: the
-answers at once that `WORKER_CONCURRENCY` allows are shared, and whoever has fewer than its share
-begins at once, on a thread beyond them if others hold those. A waiting thread costs little.
+A running job cannot be taken back, and a hanging AI or Kommo holds it for minutes. So the share
+only limits how many more jobs an integration may start. The number that `WORKER_CONCURRENCY` allows
+is shared out, and an integration below its share may always start one: on an extra thread if the
+others are taken, since a waiting thread costs little.
 
-`fair_share` is the rule. It is kept in Redis as RQ's own concurrency limit of each integration,
-by whichever worker looks first, once a second; `enqueue.lua` reads it for those who come new.
+`fair_share` is the rule. Once a second, whichever worker looks first stores it in Redis as RQ's own
+concurrency limit of each integration; `enqueue.lua` reads it for newly arriving integrations.
 """
 
 from collections.abc import Iterable
@@ -21,18 +21,18 @@ from kommo_bridge.redis_client import PREFIX
 SHARE_KEY = f"{PREFIX}queue:share"
 LOOK_KEY = f"{PREFIX}queue:share:look"
 LOOK_SECONDS = 1.0
-# Without a worker that looks, `enqueue.lua` counts the workers instead.
+# When no worker renews the share, `enqueue.lua` counts the workers instead.
 SHARE_KEPT_SECONDS = 10
-# However many integrations are busy: one customer must not wait for another's answer.
+# However many integrations are busy, one customer must not wait for another one's reply.
 LEAST_SHARE = 2
 MOST_THREADS = 256
 
 
 def fair_share(wanted: Iterable[int], at_once: int) -> int:
-    """The most that any one integration may have at once.
+    """The most jobs that any one integration may run at once.
 
-    All have what they want where that is possible; else those that want much divide equally what
-    those that want little leave.
+    If possible, all get what they want; otherwise those that want much divide equally what those
+    that want little leave.
 
     Args:
         wanted: For each busy integration, how many of its jobs are queued, running or held back.
@@ -48,18 +48,18 @@ def fair_share(wanted: Iterable[int], at_once: int) -> int:
 
 
 def most_threads(concurrency: int) -> int:
-    """How many threads a worker may begin: its answers at once, and room for neighbours."""
+    """How many threads a worker may start: `WORKER_CONCURRENCY` and some extra ones."""
     return max(MOST_THREADS, 2 * concurrency)
 
 
 def kept_share(redis: Redis) -> int | None:
-    """The share as a worker has last kept it."""
+    """The share that a worker stored last."""
     kept = redis.get(SHARE_KEY)
     return int(kept) if isinstance(kept, bytes) else None
 
 
 class Shares:
-    """Keeps the share of the integrations, and lets held back jobs in when it has grown.
+    """Renews the integrations' share, and starts held back jobs when it has grown.
 
     Args:
         queue: The one queue.
@@ -71,13 +71,13 @@ class Shares:
         self._concurrency = concurrency
 
     def run(self) -> None:
-        """Look, unless another worker has just looked."""
+        """Renew the share, unless another worker has just done so."""
         redis = self._queue.connection
         if redis.set(LOOK_KEY, "1", nx=True, px=int(LOOK_SECONDS * 1000) - 100):
             self.look()
 
     def look(self) -> None:
-        """Find out who wants how many, and keep everybody's share."""
+        """Find out how many jobs each integration wants, and store the share."""
         redis = self._queue.connection
         limits = RateLimitRegistry.all(redis)
         with redis.pipeline(transaction=False) as pipeline:

@@ -1,4 +1,4 @@
-"""What the queue shows of itself: who waits, who is alive. Only looks, changes nothing."""
+"""What the queue looks like: waiting jobs, live workers. Only reads, changes nothing."""
 
 import time
 from itertools import islice
@@ -17,12 +17,12 @@ from kommo_bridge.redis_client import PREFIX
 
 QUEUE_NAME = "kommo"
 WIDGET_VERSIONS_KEY = f"{PREFIX}widget_versions"
-# How many ids are looked through for one whose job has not expired.
-LOOKED_AT = 50
+# An id stays in the queue when its job expires: how many ids are checked for one that still exists.
+MAX_CHECKED_IDS = 50
 
 
 def last_widget_version(redis: Redis, integration: Integration) -> str:
-    """The version of our widget that last sent a request; empty when none did."""
+    """The version of our widget that sent the latest request; empty without any."""
     version = redis.hget(WIDGET_VERSIONS_KEY, integration_key(integration))
     return version.decode(errors="replace") if isinstance(version, bytes) else ""
 
@@ -33,14 +33,14 @@ def work_queue(redis: Redis) -> Queue:
 
 
 def live_workers(queue: Queue) -> int:
-    """How many workers of this queue are alive; RQ also lists those that died a while ago."""
+    """How many workers of this queue are alive; RQ's list also has some that died."""
     keys = get_keys(queue)
     return int(queue.connection.exists(*keys)) if keys else 0
 
 
 def oldest_queued_seconds(queue: Queue) -> float:
-    """How long the oldest job has waited, queued or held back, 0 when none does."""
-    job_ids = queue.get_job_ids(0, LOOKED_AT)
+    """How long the oldest job has waited, queued or held back; 0 when none waits."""
+    job_ids = queue.get_job_ids(0, MAX_CHECKED_IDS)
     with queue.connection.pipeline(transaction=False) as pipeline:
         for job_id in job_ids:  # not the whole job: it may be large
             pipeline.hget(Job.key_for(job_id), "enqueued_at")

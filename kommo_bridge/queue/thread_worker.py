@@ -1,9 +1,9 @@
 """ThreadWorker: an RQ worker that runs many waiting jobs in the threads of one process.
 
-A job of ours waits for the network nearly all its life, so a thread per job is enough. One main
-thread takes jobs from the queue, never before a thread is free; the ticker keeps the leases of
-running jobs alive, moves scheduled jobs, hands back what dead workers left and sweeps overdue
-answers. The jobs stay ordinary RQ jobs.
+A job waits for the network nearly all the time, so a thread per job is enough. The main thread
+takes jobs from the queue, but only when a thread is free; the ticker renews the leases of running
+jobs, moves scheduled jobs, requeues jobs of dead workers and sweeps overdue requests. The jobs are
+ordinary RQ jobs.
 
 Built on internals of RQ 3.0: `tests/queue/test_thread_worker.py` fails when they change.
 """
@@ -42,7 +42,7 @@ from kommo_bridge.telemetry.outage import Outage
 
 TICK_SECONDS = 1.0
 HEARTBEAT_SECONDS = 4.0
-# A job whose worker is silent for this long is another worker's.
+# A job whose worker is silent for this long goes to another worker.
 LEASE_SECONDS = 14
 RECOVERY_SECONDS = 4.0
 DEQUEUE_SECONDS = 1
@@ -190,7 +190,7 @@ class ThreadWorker(BaseWorker):
         except RedisError as error:
             # Redis went away in the midst: the lease ends by itself and the job runs again.
             fields = {"job": running.job.id, "error": type(error).__name__}
-            log_event(logger, "job left to its lease", level=logging.WARNING, **fields)
+            log_event(logger, "job result not stored", level=logging.WARNING, **fields)
         finally:
             self._running.pop(running.execution.id, None)
             self.executions.pop(running.execution.id, None)
@@ -233,7 +233,7 @@ class ThreadWorker(BaseWorker):
         """A thread that ignores its timeout cannot be ended: the process is, and starts anew."""
         if TickedDeathPenalty.tick() > self.wedged_seconds and not self.wedged:
             self.wedged = True
-            log_event(logger, "a thread is wedged, worker stops", level=logging.ERROR)
+            log_event(logger, "thread is stuck, worker stops", level=logging.ERROR)
             os.kill(os.getpid(), signal.SIGTERM)
 
     def teardown(self) -> None:
@@ -249,7 +249,7 @@ class ThreadWorker(BaseWorker):
             self._ticker.stop()
             self.register_death()
         except RedisError as error:
-            log_event(logger, "left to the leases", error=type(error).__name__)
+            log_event(logger, "jobs not handed back", error=type(error).__name__)
         log_event(logger, "worker stopped", worker=self.name, handed_back=len(left))
         if left:
             # A thread blocked in a call cannot be ended, and its job is another worker's now.

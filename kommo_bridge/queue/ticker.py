@@ -1,7 +1,7 @@
-"""The ticker: one thread beside the jobs that runs small tasks, each every so many seconds.
+"""The ticker: one thread beside the jobs that runs small tasks, each at its own interval.
 
-It is handed its tasks and knows nothing of workers, so that a task can neither be forgotten in a
-branch nor stop another one: what a task raises is logged, and the next one runs.
+It is given its tasks and knows nothing about workers. No task can stop another one: what a task
+raises is logged, and the next one runs.
 """
 
 import logging
@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from kommo_bridge.telemetry.outage import Outage
 
-# A burst's quiet time is waited for by the scheduler: what it adds, customers feel.
+# The scheduler waits out a burst's quiet time, so customers notice any delay added here.
 TICK_SECONDS = 0.25
 
 logger = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Task:
-    """Something small to do every `seconds`; 0 is at every tick."""
+    """Something small to do every `seconds`; 0 means at every tick."""
 
     name: str
     seconds: float
@@ -31,7 +31,7 @@ class Task:
     next_at: float = 0.0
 
     def run_if_due(self, now: float) -> None:
-        """Run it, unless its seconds have not passed since the last run."""
+        """Run it if its interval has passed since the last run."""
         if now >= self.next_at:
             self.next_at = now + self.seconds
             self.action()
@@ -41,7 +41,7 @@ class Ticker:
     """Runs tasks in a thread until it is stopped.
 
     Args:
-        tasks: Looked at in this order at every tick.
+        tasks: Checked in this order at every tick.
         at_end: Called once in the same thread, after the last tick.
         outage: Who says that Redis is away, once for all tasks.
     """

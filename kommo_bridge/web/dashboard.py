@@ -1,9 +1,9 @@
 """rq-dashboard at `/rq/`: queues, jobs and tracebacks, behind basic auth.
 
 https://github.com/Parallels/rq-dashboard has no password of its own, opens a Redis client for
-each request by a URL that it would also show, and changes state by GET. So its own hook is
-replaced: ours asks for the password, refuses what another site sent, and lends our connection.
-What it shows is escaped here, since its pages do not.
+each request from a URL that it would also show, and changes state on GET. So its own hook is
+replaced: ours asks for the password, refuses requests from other sites, and lends our connection.
+What it shows is escaped here, because its pages do not escape it.
 """
 
 import hmac
@@ -27,14 +27,14 @@ from kommo_bridge.telemetry.outage import Outage
 from kommo_bridge.web.errors import error_response
 from kommo_bridge.web.password_guard import PasswordGuard
 
-PREFIX = "/rq"
+DASHBOARD_PATH = "/rq"
 NAME = "rq_dashboard"
 TIMEOUT_SECONDS = 5
 # https://developer.mozilla.org/docs/Web/HTTP/Reference/Headers/Sec-Fetch-Site
 OWN_SITES = ("same-origin", "none")
-# Its scripts quote a queue's name from the path as it is: no quote, bracket or backslash.
+# Its scripts insert a queue's name from the path unescaped: no quote, bracket or backslash.
 PLAIN_NAME = re.compile(r"[\w.:/@ -]*")
-# What its list of jobs escapes by itself.
+# Fields that its list of jobs escapes itself.
 ESCAPED_BY_THE_LIST = frozenset({"description", "exc_info"})
 HEADERS = {
     "Cache-Control": "no-store",
@@ -52,14 +52,14 @@ def mount_dashboard(app: Flask, settings: Settings, outage: Outage) -> None:
     from rq_dashboard import blueprint, web  # noqa: PLC0415
 
     web.config.serializer = JSONSerializer
-    # Shown as the name of the instance: never the address, which may hold a password.
+    # Shown as the instance's name: not the address, which may hold a password.
     app.config["RQ_DASHBOARD_REDIS_URL"] = ("redis://kommo_bridge",)
     app.config["RQ_DASHBOARD_POLL_INTERVAL"] = 2500
-    # No redirect from /rq to /rq/: it would be to http where only the proxy knows of https.
+    # No redirect from /rq to /rq/: behind a proxy that ends TLS it would go to http.
     app.url_map.strict_slashes = False
-    app.register_blueprint(blueprint, url_prefix=PREFIX)
+    app.register_blueprint(blueprint, url_prefix=DASHBOARD_PATH)
     # Its pages ask for an icon of the application's own, which has no static folder.
-    app.add_url_rule(f"{PREFIX}/static/<path:filename>", "static", build_only=True)
+    app.add_url_rule(f"{DASHBOARD_PATH}/static/<path:filename>", "static", build_only=True)
     app.register_error_handler(NoSuchJobError, _no_such_job)
     app.register_error_handler(InvalidJobOperation, _not_failed)
     guard = PasswordGuard()
@@ -76,7 +76,7 @@ def mount_dashboard(app: Flask, settings: Settings, outage: Outage) -> None:
 def _ask_for_password(settings: Settings, guard: PasswordGuard) -> Response | None:
     given = request.authorization
     name, password = (given.username, given.password) if given else (None, None)
-    # Both are compared, whatever the first says, and in constant time.
+    # Both are always compared, in constant time.
     right = [
         hmac.compare_digest((given_value or "").encode(), (wanted or "").encode())
         for given_value, wanted in (
@@ -89,30 +89,30 @@ def _ask_for_password(settings: Settings, guard: PasswordGuard) -> Response | No
     if all(right):
         return None
     if given:
-        log_event(logger, "dashboard refused", level=logging.WARNING)
+        log_event(logger, "dashboard login refused", level=logging.WARNING)
     response = error_response(401, "unauthorized", "The dashboard needs a name and a password.")
     response.headers["WWW-Authenticate"] = 'Basic realm="kommo_bridge", charset="UTF-8"'
     return response
 
 
 def _refuse_other_sites() -> Response | None:
-    """A browser sends the password by itself, also for what another site's page asks for."""
-    changes = request.method != "GET" or request.path.startswith(f"{PREFIX}/requeue/")
+    """A browser sends the password on its own, even with requests from another site's page."""
+    changes = request.method != "GET" or request.path.startswith(f"{DASHBOARD_PATH}/requeue/")
     if changes and not _from_here():
-        log_event(logger, "dashboard refused another site", level=logging.WARNING)
-        return error_response(403, "other_site", "This can be asked for from the dashboard only.")
+        log_event(logger, "dashboard request from another site refused", level=logging.WARNING)
+        return error_response(403, "other_site", "Only pages of the dashboard may request this.")
     return None
 
 
 def _refuse_odd_names() -> Response | None:
-    """A link from somebody could have a script in place of a queue's name."""
+    """A crafted link could have a script in place of a queue's name."""
     if all(PLAIN_NAME.fullmatch(str(name)) for name in (request.view_args or {}).values()):
         return None
-    return error_response(404, "not_found", "There is nothing of this name.")
+    return error_response(404, "not_found", "There is nothing with this name.")
 
 
 def _from_here() -> bool:
-    """True without any such header too: no browser leaves all three out."""
+    """Also true without any of these headers: no browser omits all three."""
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:
         return site in OWN_SITES
@@ -140,7 +140,7 @@ def _not_failed(_error: InvalidJobOperation) -> Response:
 
 
 def _harmless(response: Response) -> Response:
-    """Its pages put most values into HTML unescaped; an error may quote anybody."""
+    """Its pages insert most values into HTML unescaped, and an error may quote anything."""
     if response.is_json:
         in_list = request.endpoint == f"{NAME}.list_jobs"
         known = ESCAPED_BY_THE_LIST if in_list else frozenset()
@@ -161,6 +161,6 @@ def _escaped(value: Any, known: frozenset[str]) -> Any:
 
 def _with_headers(response: Response) -> Response:
     for name, value in HEADERS.items():
-        if name != "Cache-Control" or not request.path.startswith(f"{PREFIX}/static/"):
+        if name != "Cache-Control" or not request.path.startswith(f"{DASHBOARD_PATH}/static/"):
             response.headers[name] = value
     return response

@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 def register_error_handlers(app: Flask) -> None:
-    """Answer every error of this app as JSON."""
+    """Send every error of this app as JSON."""
     app.register_error_handler(RefusedRequest, _refused)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _unexpected)
@@ -24,7 +24,7 @@ def _refused(error: RefusedRequest) -> Response:
     line = current_line()
     event, level = "widget request refused", logging.WARNING
     if line.is_probe:
-        event, level = "widget request refused, as the doctor expects", logging.INFO
+        event, level = "test request refused as expected", logging.INFO
     annotate(event, level=level, code=error.code, reason=error.reason, **line.fields)
     response = error_response(error.status, error.code, error.message)
     if error.retry_after_seconds is not None:
@@ -48,7 +48,7 @@ def _unexpected(error: Exception) -> Response:
 
 
 def error_response(status: int, code: str, message: str) -> Response:
-    """The shape of all our refusals."""
+    """The one shape of our refusals."""
     current_line().result = code
     response = jsonify(status="error", error=code, message=message)
     response.status_code = status

@@ -1,7 +1,7 @@
-"""gunicorn's thread worker with a deadline for senders.
+"""gunicorn's thread worker with a deadline for slow clients.
 
-gunicorn gives headers and body no deadline, lets a silent connection hold a thread, and waits for
-a peer's close on the one main thread: a few dozen slow senders would silence the bridge, and no
+gunicorn sets no deadline for headers and body, lets a silent connection hold a thread, and waits on
+its one main thread for clients to close: a few dozen slow clients would block the bridge, and no
 setting changes that. Built on internals of gunicorn 27; `tests/web/test_gunicorn.py` sends slowly
 and fails when they change.
 """
@@ -14,7 +14,7 @@ from typing import Any
 from gunicorn.glogging import Logger
 from gunicorn.workers.gthread import _DEFER, TConn, ThreadWorker
 
-# Kommo itself waits 2 s: a request that is still being sent then is of no use to anybody.
+# Kommo waits 2 s itself: a request that is still being sent after that is useless.
 REQUEST_SECONDS = 2.0
 LINGER_SECONDS = 0.5
 DRAIN_BYTES = 16 * 1024
@@ -28,7 +28,7 @@ class DeadlineWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn is not ann
         self._reading_until: dict[TConn, float] = {}
 
     def handle(self, conn: TConn) -> Any:
-        """Serve one request, in a thread; a connection that is silent so far goes back at once."""
+        """Serve one request in a thread; a connection without data goes back at once."""
         if not conn.initialized and not conn.wait_for_data(0):
             return _DEFER
         self._reading_until[conn] = time.monotonic() + REQUEST_SECONDS
@@ -41,9 +41,9 @@ class DeadlineWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn is not ann
         return keep
 
     def murder_pending(self) -> None:
-        """Called every second by the main thread: end also the reading that takes too long.
+        """Called every second by the main thread: also end reads that take too long.
 
-        The blocked thread reads an end of file, drops what it has, and may still answer.
+        The blocked thread then reads an end of file, drops what it has, and may still respond.
         """
         super().murder_pending()
         for conn, until in list(self._reading_until.items()):
@@ -53,7 +53,7 @@ class DeadlineWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn is not ann
 
 
 class PlainLogger(Logger):  # type: ignore[misc]
-    """gunicorn's own lines, written as all others are: by the one handler of the process."""
+    """gunicorn's own log lines, written like all others by the one handler of the process."""
 
     def setup(self, cfg: Any) -> None:
         """Called by gunicorn at its start and after HUP."""
@@ -63,7 +63,7 @@ class PlainLogger(Logger):  # type: ignore[misc]
 
 
 def _part(client: socket.socket) -> None:
-    """Let the peer read its answer and close, so that the main thread need not wait for that."""
+    """Let the client read its response and close, so the main thread need not wait for it."""
     until = time.monotonic() + LINGER_SECONDS
     with suppress(OSError):
         client.shutdown(socket.SHUT_WR)

@@ -1,4 +1,4 @@
-"""`/healthz`: the process lives. `/readyz`: it can do its work, and here is what it sees."""
+"""`/healthz`: the process is alive. `/readyz`: it can do its work, with some figures."""
 
 import logging
 import sqlite3
@@ -37,12 +37,12 @@ class QueueFigures:
 
     @property
     def answers(self) -> bool:
-        """Whether somebody works the queue off."""
+        """Whether a worker is there to answer customers."""
         return self.workers > 0 and self.oldest_seconds <= OLD_JOB_SECONDS
 
 
 class RedisHealth:
-    """Asks Redis for `/readyz`: writes each time, counts at most once a second."""
+    """Checks Redis for `/readyz`: writes each time, reads the figures at most once a second."""
 
     def __init__(self, redis: Redis, outage: Outage) -> None:
         self._redis = redis
@@ -51,13 +51,13 @@ class RedisHealth:
         self._figures: QueueFigures | None = None
 
     def look(self) -> QueueFigures | None:
-        """The figures; None when Redis does not do what a widget request needs."""
+        """The figures; None when Redis could not queue a widget request."""
         try:
             self._write()
             figures = self._read()
         except ResponseError as error:  # full, read-only, or a node of a cluster
             error_name = type(error).__name__
-            log_event(logger, "redis refuses", level=logging.WARNING, error=error_name)
+            log_event(logger, "redis refuses commands", level=logging.WARNING, error=error_name)
             return None
         except RedisError as error:
             self._outage.lost(error)
@@ -68,7 +68,7 @@ class RedisHealth:
     def _write(self) -> None:
         with self._redis.pipeline(transaction=False) as pipeline:
             pipeline.set(WRITTEN_KEY, "1", ex=WRITTEN_KEPT_SECONDS)
-            # Two keys at once, as to queue a job: a node of a cluster refuses that.
+            # Two keys at once, as when queueing a job: a cluster node refuses that.
             pipeline.exists(WRITTEN_KEY, work_queue(self._redis).key)
             pipeline.execute()
 
@@ -117,6 +117,6 @@ def _store_is_there(integrations: IntegrationStore) -> bool:
     try:
         integrations.count()
     except (sqlite3.Error, OSError, BridgeError) as error:
-        log_event(logger, "store is away", level=logging.WARNING, error=type(error).__name__)
+        log_event(logger, "store is unreachable", level=logging.WARNING, error=type(error).__name__)
         return False
     return True

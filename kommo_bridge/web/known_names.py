@@ -1,4 +1,4 @@
-"""Whom a refused token may mean: the integrations by id or by subdomain, held for some seconds."""
+"""Which integration a refused token may mean: looked up by id or subdomain, briefly cached."""
 
 import logging
 import sqlite3
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 class KnownNames:
-    """Asked with unverified claims, so it reads the store seldom, whatever is asked."""
+    """Looked up with unverified claims, so it reads the store rarely, however often it is used."""
 
     def __init__(self, integrations: IntegrationStore) -> None:
         self._integrations = integrations
@@ -25,9 +25,9 @@ class KnownNames:
         self._read_at = 0.0
 
     def find(self, integration_id: str, subdomain: str) -> str:
-        """`subdomain/integration-id` of one with this id or subdomain; empty when there is none.
+        """`subdomain/integration-id` of the one with this id or subdomain; empty without one.
 
-        An account that was renamed keeps its id, an integration made anew its subdomain.
+        A renamed account keeps its id, and a newly created integration its subdomain.
         """
         with self._lock:
             now = time.monotonic()

@@ -50,7 +50,9 @@ def metrics_page(
         if given and (too_many := guard.refuse(is_right=is_right)):
             return too_many
         if not is_right:
-            return error_response(401, "unauthorized", "METRICS_TOKEN is needed as bearer token.")
+            return error_response(
+                401, "unauthorized", "METRICS_TOKEN is required as a bearer token."
+            )
         registry = CollectorRegistry()
         registry.register(_Collected(metrics, redis, store))
         try:

@@ -1,4 +1,4 @@
-"""Slows down whoever guesses a password, per client address, without holding a thread."""
+"""Slows down password guessing, per client address, without holding a thread."""
 
 import ipaddress
 import math
@@ -15,29 +15,29 @@ FREE_TRIES = 5
 LONGEST_WAIT_SECONDS = 60.0
 FORGOTTEN_AFTER_SECONDS = 3600.0
 MAX_CLIENTS = 1000
-IPV6_NETWORK = 64  # one customer of a provider has that many addresses
+IPV6_NETWORK = 64  # one customer of a provider has a whole /64
 
 
 @dataclass(frozen=True)
 class Guesses:
-    """Wrong tries of one address, and until when (seconds) it has to wait."""
+    """One address's wrong passwords, and until when (seconds) it has to wait."""
 
     wrong: int = 0
     wait_until: float = 0.0
 
 
 class PasswordGuard:
-    """Counts wrong passwords of this process; safe in all threads, and bounded."""
+    """Counts wrong passwords sent to this process; thread-safe and bounded."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._clients: OrderedDict[str, Guesses] = OrderedDict()
 
     def wait_seconds(self, client: str, *, is_right: bool, now: float) -> float:
-        """Count one try; above 0 the client has to wait, and nothing else may be answered.
+        """Count one try; above 0 the client has to wait, and the request must be refused.
 
-        From the fifth wrong one on, each doubles the wait (1 s, 2 s, ...), up to a minute. While it
-        waits even the right password is refused, or guessing would go on as fast as before.
+        From the fifth wrong password on, each doubles the wait (1 s, 2 s, ...), up to a minute.
+        During the wait even the right one is refused; otherwise guessing would not slow down.
         """
         with self._lock:
             known = self._clients.pop(client, Guesses())
@@ -52,7 +52,7 @@ class PasswordGuard:
             return 0.0
 
     def refuse(self, *, is_right: bool) -> Response | None:
-        """Count one try of the running request: 429 when its client has to wait first."""
+        """Count the running request as one try: 429 when its client has to wait first."""
         client = client_address(request)
         wait = self.wait_seconds(client, is_right=is_right, now=time.monotonic())
         if not wait:
@@ -69,7 +69,7 @@ class PasswordGuard:
 
 
 def client_address(asking: Request) -> str:
-    """Who asks: what the proxy says when one of our own network asks, else the peer itself."""
+    """The client's address: from the proxy's header if the peer is in our own network."""
     peer = asking.remote_addr or ""
     forwarded = asking.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
     return _network(forwarded if forwarded and _is_private(peer) else peer)

@@ -1,10 +1,10 @@
 """The access log: one line per request, and an id that goes with it to the job and to Kommo.
 
-What a view adds stands in the same line: `annotate`. The id is the proxy's `X-Request-ID` where it
-sends one, as Heroku does; the response has it too.
+A view adds to the same line with `annotate`. The id is the proxy's `X-Request-ID` if it sends one,
+as Heroku does; the response has it too.
 Neither queries nor the paths of unknown routes are logged: they may hold anything.
 
-A WSGI middleware, since Flask's hooks around each request cost several times as much.
+A WSGI middleware, because Flask's hooks around each request cost several times as much.
 """
 
 import logging
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 GIVEN_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 MAX_CLIENT_CHARACTERS = 64
 LINE_KEY = "kommo_bridge.request_line"
-# Polled by machines every few seconds: logged at LOG_LEVEL=DEBUG only.
+# Polled every few seconds: logged at LOG_LEVEL=DEBUG only.
 QUIET_ROUTES = frozenset({"/healthz", "/readyz", "/metrics"})
 
 logger = logging.getLogger(__name__)
@@ -36,9 +36,10 @@ class RequestLine:
     """One request: its id, when it came (`time.perf_counter`), and what its log line says.
 
     Attributes:
-        result: What became of it, for the metrics: `queued`, `repeated`, the code of a refusal.
-        integration: Whom it concerns, as far as we know it (`subdomain/integration-id`).
-        is_probe: It is the doctor's: refused as it should be, neither counted nor warned of.
+        result: For the metrics: `queued`, `repeated`, or the code of a refusal.
+        integration: Which one it concerns, if known (`subdomain/integration-id`).
+        is_probe: It was sent by `flask integrations check` and refused as expected: it is neither
+            counted nor logged as a warning.
     """
 
     request_id: str
@@ -59,7 +60,7 @@ def current_line() -> RequestLine:
 
 
 def annotate(event: str, *, level: int = logging.INFO, **fields: str) -> None:
-    """Say in the running request's line what became of it."""
+    """Add to the running request's line what became of it."""
     line = current_line()
     line.event, line.level, line.fields = event, level, fields
 

@@ -24,10 +24,10 @@ from kommo_bridge.widget.build import WIDGET_REQUEST_PATH
 
 READ_BYTES = 16 * 1024
 MAX_SHOWN = 64
-# Refusals that point to the account or its settings; an unreachable Redis has its own alert.
+# Refusals that point to the account or its settings; Redis has an alert of its own.
 ALERTED = frozenset({"invalid_token", "invalid_request", "invalid_return_url", "rate_limited"})
 ACKNOWLEDGEMENT = b'{"status":"ok"}\n'
-BROKEN_OFF = "The body did not arrive in time or broke off."
+BROKEN_OFF = "The body did not arrive in time or was cut off."
 
 
 def widget_requests(
@@ -69,7 +69,7 @@ def widget_requests(
             request_id=current_line().request_id,
         )
         result = current_line().result = "queued" if queue.enqueue(checked) else "repeated"
-        if integration.account_id is None and claims.account_id:  # it decides nothing here
+        if integration.account_id is None and claims.account_id:  # not needed for this request
             integrations.bind_account(integration, claims.account_id)
         annotate(
             f"widget request {result}",
@@ -85,9 +85,9 @@ def widget_requests(
 def _who_speaks(
     token: object, integrations: IntegrationStore, known_names: KnownNames
 ) -> tuple[BotClaims, Integration]:
-    """The verified claims and the integration they name: never the body's word.
+    """The verified claims and the integration they name; the body is not trusted.
 
-    A refusal shows whom the token claims to be, marked as unverified.
+    A refusal logs the token's claims, marked as unverified.
     """
     found: list[Integration] = []
 
@@ -113,7 +113,7 @@ def _who_speaks(
 
 
 def _read_body() -> bytes:
-    """The raw body, within its size: a form parser would read what it likes."""
+    """The raw body, up to its largest size; a form parser would not enforce ours."""
     if request.content_encoding not in (None, "", "identity"):
         raise InvalidRequest("A compressed body is not accepted.")
     announced = request.content_length
@@ -128,5 +128,5 @@ def _read_body() -> bytes:
     except (OSError, ParseException) as error:  # ParseException: malformed chunked encoding
         raise InvalidRequest(BROKEN_OFF) from error
     if announced is not None and len(body) < announced:
-        raise InvalidRequest(BROKEN_OFF)  # gunicorn hands on what came before the end
+        raise InvalidRequest(BROKEN_OFF)  # gunicorn passes on what came before the end
     return bytes(body)

@@ -1,7 +1,7 @@
 """Builds the archive that a user uploads to Kommo, and checks any such archive.
 
 Same source, address and version, same bytes: entries are sorted; their times, permissions and
-compression are fixed. What Kommo demands stands in `widget_rules`, and what is built obeys it.
+compression are fixed. Kommo's requirements are in `rules`, and what is built meets them.
 """
 
 import io
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from kommo_bridge.errors import ArchiveError
 from kommo_bridge.widget.archive import MANIFEST, JsonObject, as_object
-from kommo_bridge.widget.rules import RULES, Rule, open_archive
+from kommo_bridge.widget.rules import ARCHIVE_RULES, Rule, open_archive
 from kommo_bridge.widget.rules.files import STRUCTURE, URL_TOKEN, VERSION_TOKEN
 from kommo_bridge.widget.rules.manifest import is_version
 from kommo_bridge.widget.rules.script import is_public_https
@@ -30,7 +30,7 @@ UNIX = 3
 
 
 @dataclass(frozen=True)
-class Finding:
+class ArchiveFinding:
     """What one rule says of an archive.
 
     Args:
@@ -46,19 +46,21 @@ class Finding:
     source: str
 
 
-def check_archive(content: bytes) -> list[Finding]:
+def check_archive(content: bytes) -> list[ArchiveFinding]:
     """One finding a rule, in the order of the rules; a lone fault when the zip cannot be opened."""
     try:
         archive = open_archive(content)
     except ArchiveError as error:
-        return [Finding("zip.readable", ok=False, message=str(error), source=STRUCTURE)]
-    readable = Finding("zip.readable", ok=True, message="The zip can be read", source=STRUCTURE)
-    return [readable, *(_finding(rule, list(rule.faults(archive))) for rule in RULES)]
+        return [ArchiveFinding("zip.readable", ok=False, message=str(error), source=STRUCTURE)]
+    readable = ArchiveFinding(
+        "zip.readable", ok=True, message="The zip can be read", source=STRUCTURE
+    )
+    return [readable, *(_finding(rule, list(rule.faults(archive))) for rule in ARCHIVE_RULES)]
 
 
-def _finding(rule: Rule, faults: list[str]) -> Finding:
+def _finding(rule: Rule, faults: list[str]) -> ArchiveFinding:
     message = "; ".join(faults) or rule.promise
-    return Finding(rule.identity, ok=not faults, message=message, source=rule.source)
+    return ArchiveFinding(rule.identity, ok=not faults, message=message, source=rule.source)
 
 
 def build_archive(source: Path, widget_request_url: str, version: str | None = None) -> bytes:
@@ -146,7 +148,7 @@ def _zip(entries: Iterator[tuple[str, bytes]]) -> bytes:
     return packed.getvalue()
 
 
-def _refuse_faults(findings: list[Finding]) -> None:
+def _refuse_faults(findings: list[ArchiveFinding]) -> None:
     faults = [f"{finding.rule}: {finding.message}" for finding in findings if not finding.ok]
     if faults:
         raise ArchiveError("Kommo would refuse this archive.\n" + "\n".join(faults))

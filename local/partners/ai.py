@@ -1,4 +1,4 @@
-"""A stand-in for an OpenAI-compatible AI: strict about what it is asked, plain in what it says.
+"""A stand-in for an OpenAI-compatible AI: strict about requests, plain in its replies.
 
 It serves `POST /v1/chat/completions` and `GET /v1/models`; answers and errors have the shapes of
 https://platform.openai.com/docs/api-reference/chat and
@@ -52,7 +52,7 @@ def openai_error(
 def offline_reply(messages: Messages) -> str | dict[str, Any]:
     """Return the canned reply: the same words for the same last messages of the customer.
 
-    It hands over to whoever writes of a human, and tells which message it remembers.
+    It hands over to whoever writes of a human, and says which message it remembers.
     """
     said = [text_of(one) for one in messages if one["role"] == "user"] or [""]
     if re.search(r"\bhuman\b", said[-1], re.IGNORECASE):

@@ -12,8 +12,8 @@ from redis import Redis
 from kommo_bridge.answers.changes import Changes, commands_of
 from kommo_bridge.answers.conversation import SKIP, Message, Outcome, Turn
 from kommo_bridge.answers.record import (
-    FIELDS,
     OPEN_KEY,
+    RECORD_FIELDS,
     close_record,
     kept_seconds,
     message_of,
@@ -43,7 +43,7 @@ REQUEST = WidgetRequest(
     chat_id="c-1",
     accepted_at=T,
 )
-NOTHING: list[bytes | None] = [None] * len(FIELDS)
+NOTHING: list[bytes | None] = [None] * len(RECORD_FIELDS)
 EVERYTHING = Message(
     "a",
     T,
@@ -59,9 +59,11 @@ EVERYTHING = Message(
 
 
 def as_redis_has_it(message: Message) -> list[bytes | None]:
-    """A message's record in the order of `FIELDS`."""
+    """A message's record in the order of `RECORD_FIELDS`."""
     kept = {"request": "{}", **record_fields(message)}
-    return [None if (one := kept.get(name)) is None else str(one).encode() for name in FIELDS]
+    return [
+        None if (one := kept.get(name)) is None else str(one).encode() for name in RECORD_FIELDS
+    ]
 
 
 class TestRecords:
@@ -149,7 +151,7 @@ class TestRecords:
         skip = {"status": "skip", "reply": "", "error": "", "silent": True, "reason": ""}
         kept = {"outcome": json.dumps(skip).encode(), field: b"1000.0"}
 
-        message, _ = message_of("a", b"1000000|{}", [kept.get(name) for name in FIELDS])
+        message, _ = message_of("a", b"1000000|{}", [kept.get(name) for name in RECORD_FIELDS])
 
         assert message.let_go is decides
 

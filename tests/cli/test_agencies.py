@@ -95,7 +95,7 @@ def test_a_former_months_usage_for_machines_and_people(
     as_json = run(settings, "usage", "--month", "2025-10", "--json")
     table = run(settings, "usage", "acme", "--month", "2025-10")
 
-    [row] = json.loads(as_json.output)
+    [row] = json.loads(as_json.stdout)
     assert (row["subdomain"], row["month"], row["replies"], row["tokens"]) == (
         "acme",
         "2025-10",

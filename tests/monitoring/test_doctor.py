@@ -357,7 +357,7 @@ def test_the_probe_is_neither_warned_of_nor_counted(
 
     wait_for(lambda: time.time() > bridge_is_done)
     log = bridge.log_path.read_text()
-    assert log.count("widget request refused, as the doctor expects") == 12
+    assert log.count("test request refused as expected") == 12
     assert "WARNING kommo_bridge.web.request_log" not in log
     assert not redis.keys("kommo_bridge:refused:*")
     assert not [field for field in redis.hkeys(METRICS_KEY) if b"invalid" in field]

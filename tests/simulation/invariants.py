@@ -8,7 +8,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from typing import Any
 
-from kommo_bridge.kommo.blocks import MEMORY_SECONDS
+from kommo_bridge.kommo.address_block import MEMORY_SECONDS
 
 from .ai import Asked
 from .kommo import Call

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
-from kommo_bridge.kommo.blocks import BLOCK_PAUSE_SECONDS, MEMORY_SECONDS, Forbidden, judge
+from kommo_bridge.kommo.address_block import BLOCK_PAUSE_SECONDS, MEMORY_SECONDS, Forbidden, judge
 from kommo_bridge.kommo.results import CallResult
 from kommo_bridge.kommo.slot import IN_DOUBT_SECONDS, WINDOW_SECONDS, NotNow
 

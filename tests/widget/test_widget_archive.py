@@ -24,7 +24,7 @@ from kommo_bridge.widget.build import (
     check_archive,
     source_version,
 )
-from kommo_bridge.widget.rules import RULES
+from kommo_bridge.widget.rules import ARCHIVE_RULES
 
 URL = "https://bridge.example.com/api/kommo/kommo/widget-request"
 
@@ -65,7 +65,7 @@ def test_the_built_archive_breaks_no_rule() -> None:
 
     assert [found.rule for found in check_archive(archive) if found.ok] == [
         "zip.readable",
-        *(rule.identity for rule in RULES),
+        *(rule.identity for rule in ARCHIVE_RULES),
     ]
 
 
@@ -345,7 +345,7 @@ def test_a_broken_archive_is_caught(
 
 
 def test_every_rule_has_an_archive_that_breaks_it() -> None:
-    assert {rule for rule, _, _ in BROKEN} == {rule.identity for rule in RULES}
+    assert {rule for rule, _, _ in BROKEN} == {rule.identity for rule in ARCHIVE_RULES}
 
 
 def test_a_name_that_comes_twice_is_caught(whole: Files) -> None:
@@ -425,7 +425,7 @@ def test_no_manifest_however_strange_stops_the_check(strange: Any, code: str, in
     manifest = {code: {"locale": inner, "x": {"settings": inner}, "tour_images": inner}, **strange}
     files = {"manifest.json": json.dumps(manifest).encode(), "script.js": b"", "i18n/en.json": b"1"}
 
-    assert len(check_archive(packed(files))) == len(RULES) + 1
+    assert len(check_archive(packed(files))) == len(ARCHIVE_RULES) + 1
 
 
 def test_the_logos_are_what_the_drawing_shows() -> None:

@@ -21,7 +21,7 @@ LARGEST_PICTURE_BYTES = 300 * 1024
 
 
 def lacks_logos(archive: Archive) -> Iterator[str]:
-    """Five logos always, a sixth in the digital pipeline. Kommo tells of one missing at a time."""
+    """Five logos, a sixth for the digital pipeline. Kommo reports one missing logo at a time."""
     wanted = list(LOGO_SIZES)
     if "digital_pipeline" in archive.locations:
         wanted.append(PIPELINE_LOGO)
@@ -38,7 +38,7 @@ def has_wrong_sizes(archive: Archive) -> Iterator[str]:
 
 
 def _faults_of_picture(name: str, content: bytes, wanted: tuple[int, int]) -> Iterator[str]:
-    from PIL import Image, UnidentifiedImageError  # noqa: PLC0415 - the web process has no use for it
+    from PIL import Image, UnidentifiedImageError  # noqa: PLC0415 - the web process does not need it
 
     try:
         with Image.open(io.BytesIO(content), formats=["PNG"]) as picture:

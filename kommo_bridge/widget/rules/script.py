@@ -1,4 +1,4 @@
-"""Rules about script.js and the address that the block calls. Whether it runs, a browser tells."""
+"""Rules about script.js and the address that the block calls. A browser test runs it."""
 
 import re
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ LARGEST_SCRIPT_BYTES = 64 * 1024
 
 # Comments and 'use strict' may stand before the module.
 _PROLOGUE = re.compile(r"""\A(\s+|/\*.*?\*/|//[^\n]*|['"]use strict['"];?)*""", re.DOTALL)
-# The names of XML vocabularies look like addresses and are none.
+# Names of XML namespaces look like addresses but are not.
 _QUOTED_URLS = re.compile(r"""['"`](?!http://www\.w3\.org/)([a-z]+://[^'"`\s]*)['"`]""", re.I)
 
 

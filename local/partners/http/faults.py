@@ -4,7 +4,7 @@
     server.faults.order(Hang(), when=lambda request: request.method == "POST")
 
 Every fault says whether the work is done all the same: a partner that took the call and then
-broke the connection is the case that tells a careful client from a careless one.
+broke the connection is the case that separates a careful client from a careless one.
 """
 
 import gzip

@@ -1,6 +1,6 @@
 """Kommo's limit of calls: https://developers.kommo.com/docs/limitations .
 
-The page tells neither the unit nor the numbers of the block: calls are counted per account here,
+The page gives neither the unit nor the numbers of the block: calls are counted per account here,
 a block is for everybody who calls from the same address, and it lasts until it is lifted.
 """
 

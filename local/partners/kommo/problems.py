@@ -26,7 +26,7 @@ def problem(
 
 
 def unauthorized() -> Answer:
-    """Return the refusal of a missing, wrong or foreign bearer, which tells them not apart."""
+    """Return the refusal of a missing, wrong or foreign bearer, the same for all three."""
     return problem(HTTPStatus.UNAUTHORIZED, "Incorrect login or password.")
 
 

@@ -156,6 +156,6 @@ class Conversation:
         return run
 
     def start_anew(self) -> None:
-        """Start the bot again; `{{json...}}` of the former run is gone."""
+        """Start the bot again; `{{json...}}` of the previous run is gone."""
         self._json = {}
         self.running = True

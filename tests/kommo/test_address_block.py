@@ -2,7 +2,7 @@
 
 import pytest
 
-from kommo_bridge.kommo.blocks import (
+from kommo_bridge.kommo.address_block import (
     BLOCK_PAUSE_SECONDS,
     MEMORY_SECONDS,
     REFUSED_PAUSE_SECONDS,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 # How long after a 429 of anybody a 403 may be a block.
 MEMORY_SECONDS = 600.0
 # The account's own pauses: after a refusal of this account alone, and after one that may be a
-# block. The latter outlasts the pause of all, so that the next probe is made with another account.
+# block. The second outlasts the pause of all, so that the next probe uses another account.
 REFUSED_PAUSE_SECONDS = 10.0
 SUSPECT_PAUSE_SECONDS = 180.0
 # How long nobody calls before the next probe.
