@@ -380,6 +380,11 @@ class TestSending:
         assert step(text("a", next_at=T + 10), turns=(replied,), at=9) == Wait(1)
         assert step(text("a", next_at=T + 10), turns=(replied,), at=10) == Send("a", replied)
 
+    def test_nobody_is_woken_for_a_next_turn_that_is_not_there(self) -> None:
+        failing = turn("a", outcome=YES, failed_at=T + 4)
+
+        assert step(text("a", next_at=T + 60), turns=(failing,), at=5) == Wait(55)
+
     def test_a_turn_of_which_nobody_waits_is_closed(self) -> None:
         replied = turn("a", "b", outcome=YES)
         left = (text("a", **NONE_LEFT), told_elsewhere("b", next_at=T + 99))
