@@ -152,7 +152,7 @@ def test_show_says_what_holds_where_nothing_is_set(operator: Operator) -> None:
     unlimited = operator("show", "acme").output
 
     assert shown["model"] == "- (OPENAI_MODEL)"
-    assert shown["replies_per_day"] == "- (1000 on the shared AI key, no limit with an own one)"
+    assert shown["replies_per_day"] == "- (1000 on the shared AI key, no limit with its own key)"
     assert [line.split() for line in unlimited.splitlines()].count(["replies_per_day", "0"]) == 1
 
 
@@ -306,6 +306,6 @@ def test_a_wrong_import_is_told_and_stores_nothing(operator: Operator, text: str
 def test_the_help_of_set_says_what_each_field_means_and_must_be(operator: Operator) -> None:
     printed = " ".join(operator("set", "--help").output.split())
 
-    assert "history How many turns of a conversation are remembered" in printed
+    assert "history How many exchanges of a conversation are remembered" in printed
     assert "Must be a whole number from 0 to 200." in printed
     assert [name for name in FIELDS if f" {name} {HELP[name]}" not in printed] == []
