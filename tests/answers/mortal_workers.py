@@ -8,6 +8,7 @@ import ctypes
 import heapq
 import itertools
 import random
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -108,6 +109,7 @@ class _Worker(threading.Thread):
                     self.workers.put(request, 0.2)
 
     def _live(self) -> None:
+        sys.settrace(None)  # one that died with the lock of coverage would stop all others
         parts = build_parts(self.workers.settings)
         try:
             while not self.workers.over.is_set():

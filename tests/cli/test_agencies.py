@@ -102,7 +102,7 @@ def test_a_former_months_usage_for_machines_and_people(
         7,
         900,
     )
-    assert table.output.splitlines()[1].split() == ["acme.kommo.com", "7", "900"]
+    assert table.stdout.splitlines()[1].split() == ["acme.kommo.com", "7", "900"]
 
 
 def test_exported_secrets_are_readable_by_their_owner_alone(

@@ -69,7 +69,7 @@ def test_all_lines_of_the_worker_about_a_failed_job_name_its_account(
         wait_for(lambda: "job failed" in log.read_text())
 
     lines = [json.loads(one) for one in log.read_text().splitlines() if '"job"' in one]
-    assert {"AI failed", "salesbot continued", "job failed"} <= {one["event"] for one in lines}
+    assert {"AI call failed", "salesbot continued", "job failed"} <= {one["event"] for one in lines}
     assert {one["subdomain"] for one in lines} == {acme.subdomain}
     assert len({one["request"] for one in lines}) == 1
 

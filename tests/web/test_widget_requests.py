@@ -53,8 +53,9 @@ def jobs(redis: Redis) -> list[Job]:
 
 
 def nothing_queued(redis: Redis) -> bool:
-    """Whether Redis holds nothing of a job; counters and metrics do not matter."""
-    others = (f"{PREFIX}rate:".encode(), f"{PREFIX}refused:".encode(), METRICS_KEY.encode())
+    """Whether Redis holds nothing of a job; counters, metrics and notes do not matter."""
+    others = (*(f"{PREFIX}{name}:".encode() for name in ("rate", "refused", "health")),)
+    others = (*others, METRICS_KEY.encode())
     return all(bytes(key).startswith(others) for key in redis.scan_iter())
 
 
