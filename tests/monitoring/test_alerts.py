@@ -630,9 +630,9 @@ class TestCommands:
     def test_what_is_open_is_listed(self, settings: Settings, alerts: Alerts) -> None:
         run = create_app(settings).test_cli_runner().invoke
 
-        before = run(args=["alerts", "list"]).output
+        before = run(args=["alerts", "list"]).stdout
         alerts.notify({"queue_is_old": {"": "it waits"}}, time.time())
-        after = run(args=["alerts", "list"]).output
+        after = run(args=["alerts", "list"]).stdout
 
         assert before == "No open alerts.\n"
         assert "queue_is_old" in after
