@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 
 from kommo_bridge.errors import SettingsError
 from kommo_bridge.integrations.open_store import open_store, require_ai_key
-from kommo_bridge.jobs import Parts, build_parts, flush_metrics, sweep, use_parts
+from kommo_bridge.jobs import Parts, before_exit, build_parts, sweep, use_parts
 from kommo_bridge.monitoring.watch import build_watch
 from kommo_bridge.queue.enqueue import FUNCTION
 from kommo_bridge.queue.state import work_queue
@@ -61,7 +61,7 @@ def _work(parts: Parts) -> None:
         grace_seconds=settings.worker_grace_seconds,
         functions=[FUNCTION],
         sweep=lambda: sweep(parts),
-        before_exit=flush_metrics,
+        before_exit=before_exit,
         outage=outage,
     ).work()
 

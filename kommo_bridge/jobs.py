@@ -84,6 +84,17 @@ def flush_metrics() -> None:
     process_parts().steps.metrics.flush()
 
 
+def before_exit() -> None:
+    """What must not be lost before this process hands its jobs back and ends.
+
+    Raises:
+        RedisError: Redis is away.
+    """
+    parts = process_parts()
+    parts.steps.metrics.flush()
+    parts.steps.states.release_all()
+
+
 def answer(request: WidgetRequest, parts: Parts, *, by_sweep: bool = False) -> float | None:
     """Take one request's conversation as far as possible now.
 

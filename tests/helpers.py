@@ -15,6 +15,9 @@ from typing import Any
 from redis import Redis
 
 from kommo_bridge.answers.record import OPEN_KEY, RECORD_PREFIX
+from kommo_bridge.answers.retries import TAKE_OVER_AFTER
+from kommo_bridge.answers.view import person_digest
+from kommo_bridge.conversations.keys import conversation_name, turn_key
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.redis_client import PREFIX
 from local.partners.kommo.account import Account, sign_bot_token
@@ -34,6 +37,20 @@ def wait_for(condition: Callable[[], object], seconds: float = 30) -> None:
     while not condition():
         assert time.monotonic() < ends_at, f"it did not happen within {seconds:.0f} s"
         time.sleep(0.02)
+
+
+def lock_of(request: WidgetRequest) -> str:
+    """The key of the right to work on a request's conversation."""
+    key = turn_key(conversation_name(request))
+    return f"{key}:{person_digest(request.person)}" if request.person else key
+
+
+def be_silent(redis: Redis, request: WidgetRequest, seconds: float = TAKE_OVER_AFTER) -> None:
+    """Whoever works on the conversation has not renewed its hold for so long."""
+    value = redis.get(lock_of(request))
+    assert isinstance(value, bytes)
+    holder, _, renewed_at = value.decode().rpartition("|")
+    redis.set(lock_of(request), f"{holder}|{int(renewed_at) - int(seconds)}", keepttl=True)
 
 
 def let_pass(redis: Redis, seconds: float) -> None:

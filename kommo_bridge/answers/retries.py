@@ -11,6 +11,9 @@ WAITS = (2, 5, 10, 20, 40, 60)
 # including the wait for its slot. Longer while Kommo is called or the AI is asked.
 HOLD = 6.0
 HOLD_WHILE_SENDING = 15.0
+# A job that runs again takes the conversation from its own earlier run, once that has not renewed
+# its hold for so many seconds: one that a lease was waited for has been silent for longer.
+TAKE_OVER_AFTER = 9
 # The AI's time ends before the deadline, so that the fallback leaves in time.
 ASK_MARGIN = 1.0
 ASK_MARGIN_SHARE = 0.1

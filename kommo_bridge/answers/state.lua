@@ -2,23 +2,25 @@
 --
 -- Only the holder of the lock may change the conversation, and only a look takes the lock. A job
 -- that runs again after a crash takes over the lock of its own earlier run, whose changes are then
--- refused; the sweep never does, since the job may be running well.
+-- refused. It waits until that run has been silent as long as a dead one would have been: two runs
+-- that live would take it from each other. The sweep never does, since the job may be running well.
 -- The keys of the records follow from the conversation's texts and cannot be declared: Redis
 -- Cluster is not supported.
 local lock, texts, turns, pause, no_text, tagged, hour, day, month, record, open = unpack(KEYS)
-local token, hold, looks, owner, job, records, person, first, number, text, silent_only, commands =
-  unpack(ARGV)
+local token, hold, looks, owner, silent_for, job, records, person, first, number, text, silent_only,
+  commands = unpack(ARGV)
 local time = redis.call('TIME')
 
-local held = redis.call('GET', lock)
--- Version 1.0 wrote the bare id of the job.
-local own_earlier_run = owner ~= '' and held
-  and (held == job or string.sub(held, 1, #owner) == owner)
-if held == token or (looks ~= '' and (not held or own_earlier_run)) then
-  redis.call('SET', lock, token, 'PX', hold)
-  held = token
+-- The lock holds a token and when it was last renewed; version 1.0 wrote the bare id of the job.
+local value = redis.call('GET', lock)
+local held, renewed_at = string.match(value or '', '^(.*)|(%d+)$')
+local own_earlier_run = owner ~= '' and value and (value == job or (held
+  and string.sub(held, 1, #owner) == owner and time[1] - renewed_at >= tonumber(silent_for)))
+local mine = held == token
+if mine or (looks ~= '' and (not value or own_earlier_run)) then
+  redis.call('SET', lock, token .. '|' .. time[1], 'PX', hold)
+  mine = true
 end
-local mine = held == token and 1 or 0
 
 if first ~= '' then
   redis.call('HSETNX', record, 'request', first)
@@ -39,12 +41,11 @@ end
 
 local paused = redis.call('EXISTS', pause)
 local kept = 0
-if mine == 1 and (silent_only == '' or paused == 0) then
+if mine and (silent_only == '' or paused == 0) then
   local ended = false
   for _, command in ipairs(cjson.decode(commands)) do
     if command[1] == 'OF' then
       -- The next commands change this record; a request that has ended does not change again.
-
       ended = command[2] ~= '' and redis.call('HEXISTS', command[2], 'state') == 1
     elseif not ended then
       redis.call(unpack(command))
@@ -64,5 +65,5 @@ local marks = {paused, redis.call('EXISTS', no_text), redis.call('GET', tagged)}
 local counted = {redis.call('GET', hour), redis.call('HGET', day, 'replies'),
   redis.call('HGET', day, 'tokens'), redis.call('HGET', month, 'tokens')}
 local own = redis.call('HMGET', record, 'state', 'error', 'reported', 'attempts')
-return {mine, kept, tonumber(time[1]), tonumber(time[2]), marks, counted, own,
+return {mine and 1 or 0, kept, tonumber(time[1]), tonumber(time[2]), marks, counted, own,
   redis.call('HGET', turns, person), found, states}

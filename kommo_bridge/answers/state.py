@@ -26,7 +26,7 @@ from kommo_bridge.answers.record import (
     request_text,
     text_value,
 )
-from kommo_bridge.answers.retries import HOLD
+from kommo_bridge.answers.retries import HOLD, TAKE_OVER_AFTER
 from kommo_bridge.answers.view import View, person_digest, read_view
 from kommo_bridge.conversations import keys
 from kommo_bridge.conversations.usage import period_keys
@@ -34,16 +34,20 @@ from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest
 
 SCRIPT = Path(__file__).with_suffix(".lua")
-RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end"
+RELEASE = """
+local held = redis.call('GET', KEYS[1])
+if held and string.sub(held, 1, #ARGV[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+"""
 
 
 class ConversationStates:
     """All open conversations."""
 
     def __init__(self, redis: Redis) -> None:
-        self._redis = redis
-        self._script = redis.register_script(SCRIPT.read_text(encoding="utf-8"))
-        self._release = redis.register_script(RELEASE)
+        self.redis = redis
+        self.script = redis.register_script(SCRIPT.read_text(encoding="utf-8"))
+        self.release = redis.register_script(RELEASE)
+        self.held: dict[str, ConversationState] = {}
 
     def of(
         self,
@@ -54,10 +58,12 @@ class ConversationStates:
         by_sweep: bool = False,
     ) -> "ConversationState":
         """The conversation that a request belongs to, for its job or for the sweep."""
-        scripts = (self._script, self._release)
-        return ConversationState(
-            self._redis, scripts, request, integration, rules, by_sweep=by_sweep
-        )
+        return ConversationState(self, request, integration, rules, by_sweep=by_sweep)
+
+    def release_all(self) -> None:
+        """Let other workers have all that this process works on: it is about to end."""
+        for state in list(self.held.values()):
+            state.release()
 
 
 class ConversationState:
@@ -65,16 +71,14 @@ class ConversationState:
 
     def __init__(
         self,
-        redis: Redis,
-        scripts: tuple[Any, Any],
+        states: ConversationStates,
         request: WidgetRequest,
         integration: Integration,
         rules: Rules,
         *,
         by_sweep: bool,
     ) -> None:
-        self._redis = redis
-        self._script, self._release = scripts
+        self._states = states
         self._request = request
         self._integration = integration
         self._rules = rules
@@ -107,11 +111,12 @@ class ConversationState:
     def report(self) -> None:
         """Note that the job has failed with its error: a run after that is a requeued job."""
         if self._owner:  # the sweep is not the job
-            self._redis.hset(record_key(self._request.job_id), "reported", "1")
+            self._states.redis.hset(record_key(self._request.job_id), "reported", "1")
 
     def release(self) -> None:
-        """Let other workers have the conversation."""
-        self._release(keys=[self._lock], args=[self._token])
+        """Let other workers have the conversation, if this run has it."""
+        if self._states.held.pop(self._token, None):
+            self._states.release(keys=[self._lock], args=[self._token])
 
     @property
     def _lock(self) -> str:
@@ -132,6 +137,7 @@ class ConversationState:
             int(hold * 1000),
             "1" if looks else "",
             self._owner if first else "",
+            TAKE_OVER_AFTER,
             self._request.job_id,
             RECORD_PREFIX,
             self._person,
@@ -141,7 +147,9 @@ class ConversationState:
             "1" if unless_paused else "",
             json.dumps([[str(part) for part in command] for command in commands]),
         ]
-        found = self._script(keys=self._keys(), args=arguments)
+        found = self._states.script(keys=self._keys(), args=arguments)
+        if found[0]:
+            self._states.held[self._token] = self
         self._view = read_view(found, self._integration, self._rules, self._person)
         return self._view
 

@@ -9,8 +9,11 @@ sweep's: each goes on from where the conversation is. A longer wait is returned,
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
+
+from redis.exceptions import RedisError
 
 from kommo_bridge.answers.asker import Asker, outcome_of
 from kommo_bridge.answers.calls import Calls
@@ -65,7 +68,12 @@ class Steps:
             KommoError: It can no longer be continued.
         """
         state = self.states.of(request, integration, rules, by_sweep=by_sweep)
-        return _Run(self, request, integration, rules, state).run()
+        try:
+            return _Run(self, request, integration, rules, state).run()
+        except Exception:
+            with suppress(RedisError):  # it comes free by itself
+                state.release()
+            raise
 
 
 class _Run:
@@ -118,8 +126,7 @@ class _Run:
             # Somebody else's run has the conversation, for seconds: nothing is counted of this one.
             log_event(logger, "conversation is busy", level=logging.DEBUG, job=self.request.job_id)
             return BUSY_WAIT
-        if view.mine:
-            self.state.release()
+        self.state.release()
         self._finish(view)
         return None
 

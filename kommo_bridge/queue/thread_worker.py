@@ -61,7 +61,8 @@ class ThreadWorker(BaseWorker):
         grace_seconds: How long SIGTERM waits for running jobs before it hands them back.
         functions: What a job may call, by full name; any other job is dropped.
         sweep: Called every second; looks after overdue answers.
-        before_exit: Called where the process ends without `atexit`.
+        before_exit: Called before running jobs are handed back, where the process ends without
+            `atexit`.
         outage: What this process knows of Redis.
         wedged_seconds: How long a thread may ignore its job's timeout before the process ends.
     """
@@ -230,6 +231,8 @@ class ThreadWorker(BaseWorker):
             time.sleep(0.05)
         left = list(self._running.values())
         try:
+            if left:
+                self._before_exit()
             for running in left:
                 self._recovery.give_back(running.job, running.execution)
             self._ticker.stop()
@@ -239,6 +242,5 @@ class ThreadWorker(BaseWorker):
         log_event(logger, "worker stopped", worker=self.name, handed_back=len(left))
         if left:
             # A thread blocked in a call cannot be ended, and its job is another worker's now.
-            self._before_exit()
             logging.shutdown()
             os._exit(1 if self.wedged else 0)

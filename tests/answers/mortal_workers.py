@@ -21,6 +21,8 @@ from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.settings import Settings
 
 AFTER_REDIS_SECONDS = 0.5
+# As long as RQ waits for the lease of a worker that is silent.
+LEASE_SECONDS = 10.0
 SWEEP_SECONDS = 1.0
 
 
@@ -106,7 +108,7 @@ class _Worker(threading.Thread):
             except Died:
                 request, self.current = self.current, None
                 if request:
-                    self.workers.put(request, 0.2)
+                    self.workers.put(request, LEASE_SECONDS)
 
     def _live(self) -> None:
         sys.settrace(None)  # one that died with the lock of coverage would stop all others

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from helpers import Ask, wait_for
+from helpers import Ask, be_silent, wait_for
 from redis import Redis
 
 from kommo_bridge.answers.retries import BUSY_WAIT
@@ -58,6 +58,7 @@ class TestWhileACallWaitsForItsSlot:
             before = holders()
             answered = pool.submit(answer, request, parts)
             wait_for(lambda: holders() - before)
+            be_silent(redis, request)
             rules = rules_of(acme, parts.settings, request)
             assert parts.steps.states.of(request, acme, rules).look().mine
 

@@ -76,6 +76,12 @@ class TestTheQueue:
     def test_a_lease_outlives_some_heartbeats(self) -> None:
         assert thread_worker.LEASE_SECONDS > 3 * thread_worker.HEARTBEAT_SECONDS
 
+    def test_a_run_that_a_lease_was_waited_for_can_be_taken_over_at_once(self) -> None:
+        """Its lease was renewed at most one heartbeat before it died."""
+        least = thread_worker.LEASE_SECONDS - thread_worker.HEARTBEAT_SECONDS
+
+        assert retries.HOLD < retries.TAKE_OVER_AFTER < least
+
     def test_the_lock_of_a_dead_worker_ends_soon_after_its_lease(self) -> None:
         worst = thread_worker.LEASE_SECONDS + thread_worker.RECOVERY_SECONDS
 

@@ -6,16 +6,16 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from helpers import Ask, wait_for
+from helpers import Ask, be_silent, lock_of, wait_for
 from pictures import SORRY, YES, rules, turn
 from redis import Redis
 
 from kommo_bridge.answers.changes import Changes
 from kommo_bridge.answers.conversation import CONTINUED, GIVEN_UP, SKIP, Message
 from kommo_bridge.answers.record import OPEN_KEY, record_key
-from kommo_bridge.answers.retries import HOLD, SWEEP_MARGIN
+from kommo_bridge.answers.retries import HOLD, SWEEP_MARGIN, TAKE_OVER_AFTER
 from kommo_bridge.answers.state import ConversationState, ConversationStates
-from kommo_bridge.answers.view import View, person_digest
+from kommo_bridge.answers.view import View
 from kommo_bridge.conversations import keys
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest
@@ -41,12 +41,6 @@ def request_(ask: Ask, queue: JobQueue) -> WidgetRequest:
     request = ask()
     queue.enqueue(request)
     return request
-
-
-def lock_of(request: WidgetRequest) -> str:
-    """The key of the right to work on a request's conversation."""
-    key = keys.turn_key(keys.conversation_name(request))
-    return f"{key}:{person_digest(request.person)}" if request.person else key
 
 
 def end_hold(redis: Redis, request: WidgetRequest) -> None:
@@ -103,6 +97,7 @@ class TestWhoHasIt:
     ) -> None:
         former, following = state_of(request_), state_of(request_)
         former.look()
+        be_silent(redis, request_)
 
         assert following.look().mine
 
@@ -112,11 +107,23 @@ class TestWhoHasIt:
         assert field(redis, request_, "failures") is None
         assert following.look().mine
 
-    def test_only_at_its_first_look(self, request_: WidgetRequest, state_of: Open) -> None:
+    def test_but_not_from_one_that_may_live(
+        self, request_: WidgetRequest, state_of: Open, redis: Redis
+    ) -> None:
+        state_of(request_).look()
+        be_silent(redis, request_, TAKE_OVER_AFTER - 2)
+
+        assert not state_of(request_).look().mine
+
+    def test_only_at_its_first_look(
+        self, request_: WidgetRequest, state_of: Open, redis: Redis
+    ) -> None:
         """Two runs of one job would take it from each other for ever."""
         former, following = state_of(request_), state_of(request_)
         former.look()
+        be_silent(redis, request_)
         following.look()
+        be_silent(redis, request_)
 
         assert not former.look().mine
 
@@ -163,6 +170,7 @@ class TestWhoHasIt:
     ) -> None:
         former, following = state_of(request_), state_of(request_)
         former.look()
+        be_silent(redis, request_)
         following.look()
 
         former.release()
@@ -220,6 +228,7 @@ class TestWhatIsSeen:
 
         assert first.look().looked_at == 1
         assert first.look().looked_at == 1
+        first.release()
         assert state_of(request_).look().looked_at == 2
 
     def test_an_ended_request_gets_no_text_again(

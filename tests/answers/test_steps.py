@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from helpers import Ask, let_pass, wait_for
+from helpers import Ask, be_silent, let_pass, lock_of, wait_for
 from redis import Redis
 
 from kommo_bridge.answers.conversation import GIVEN_UP
@@ -227,15 +227,34 @@ class TestOneTurnAtATime:
         assert asked == ["number 0", "number 1", "number 2", "number 3"]
 
     def test_a_turn_whose_worker_died_is_taken_by_the_same_request_again(
-        self, parts: Parts, ask: Ask, queue: JobQueue, kommo: StandInKommo, acme: Integration
+        self,
+        parts: Parts,
+        ask: Ask,
+        queue: JobQueue,
+        kommo: StandInKommo,
+        acme: Integration,
+        redis: Redis,
     ) -> None:
         request = ask()
         queue.enqueue(request)
         assert take(parts, request, acme)
+        be_silent(redis, request)
 
         assert answer(request, parts) is None
 
         assert data_of(kommo, request)["status"] == "success"
+
+    def test_a_run_that_fails_unexpectedly_lets_go_of_it(
+        self, parts: Parts, ask: Ask, queue: JobQueue, redis: Redis
+    ) -> None:
+        request = ask()
+        queue.enqueue(request)
+        redis.hset(record_key(request.job_id), "failures", "many")
+
+        with pytest.raises(ValueError, match="many"):
+            answer(request, parts)
+
+        assert not redis.exists(lock_of(request))
 
     def test_another_request_of_the_conversation_waits_for_whoever_works_on_it(
         self, parts: Parts, ask: Ask, ai: StandInAI, queue: JobQueue, acme: Integration

@@ -45,6 +45,7 @@ class Store:
         self.records: dict[str, Record] = {}
         self.entities: dict[str, Entity] = {}
         self.locks: dict[tuple[str, str], tuple[str, float]] = {}
+        self.renewed_at: dict[tuple[str, str], float] = {}
         self.due: dict[str, float] = {}
         self.runs = 0
         self.on_due: Callable[[float], None] = lambda when: None
@@ -167,9 +168,12 @@ class State:
     def _take(self, hold: float, now: float, *, first: bool, looks: bool) -> bool:
         held, until = self._store.locks.get(self._key, ("", 0.0))
         held = held if until > now else ""
+        silent = now - self._store.renewed_at.get(self._key, 0.0)
         own_former = first and self._former and held.startswith(self._former)
+        own_former = own_former and silent >= self._heart.retries.TAKE_OVER_AFTER
         if held == self._token or (looks and (not held or own_former)):
             self._store.locks[self._key] = (self._token, now + hold)
+            self._store.renewed_at[self._key] = now
             return True
         return False
 

@@ -13,7 +13,7 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 from werkzeug.test import TestResponse
 
-from kommo_bridge.app import BridgeApp, create_app
+from kommo_bridge.app import create_app
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.store import WEB_BUSY_TIMEOUT_SECONDS, IntegrationStore
 from kommo_bridge.queue.enqueue import FUNCTION
@@ -21,9 +21,7 @@ from kommo_bridge.queue.state import work_queue
 from kommo_bridge.redis_client import PREFIX
 from kommo_bridge.settings import RateLimit, Settings
 from kommo_bridge.telemetry.metrics import KEY as METRICS_KEY
-from kommo_bridge.telemetry.metrics import Metrics
 from local.partners.kommo.widget_requests import WIDGET_REQUEST_PATH, Encoding
-from local.redis_server import RedisServer
 
 LIMIT = 64 * 1024
 WORDS = "my card is 4111 and my cat is Minka"
@@ -398,51 +396,6 @@ class TestJob:
         first, second = jobs(redis)
         assert first.id == job.id != second.id
         assert job.id.startswith("wr-")
-
-
-def test_a_request_costs_one_round_trip_to_redis(
-    client: FlaskClient, salesbot: Salesbot, redis_server: RedisServer
-) -> None:
-    post(client, salesbot.write(1))  # connects, and brings the script
-
-    assert commands_of(client, salesbot.write(2), redis_server) == ["EVALSHA"]
-
-
-def test_no_request_waits_for_a_connection_that_a_flush_of_the_metrics_has(
-    client: FlaskClient, salesbot: Salesbot, redis_server: RedisServer
-) -> None:
-    post(client, salesbot.write(1))
-    pool = metrics_of(client)._redis.connection_pool
-    held = pool.get_connection()
-
-    commands = commands_of(client, salesbot.write(2), redis_server)
-
-    pool.release(held)
-    assert commands == ["EVALSHA"]
-
-
-def metrics_of(client: FlaskClient) -> Metrics:
-    assert isinstance(client.application, BridgeApp)
-    return client.application.metrics
-
-
-def commands_of(
-    client: FlaskClient, written: tuple[str, bytes], redis_server: RedisServer
-) -> list[str]:
-    """What Redis is asked while one request is answered and the metrics are not flushed."""
-    seen: list[str] = []
-    no_flush = metrics_of(client)._flushing
-    with Redis.from_url(redis_server.url) as spy, Redis.from_url(redis_server.url) as marker:
-        marker.ping()  # connects
-        with no_flush, spy.monitor() as monitor:
-            assert post(client, written).status_code == 200
-            marker.echo("that was all")
-            for command in monitor.listen():
-                if "that was all" in command["command"]:
-                    return seen
-                if command["client_type"] != "lua":
-                    seen.append(command["command"].split()[0])
-    return seen
 
 
 def test_a_form_with_the_same_key_twice_follows_the_last_one(
