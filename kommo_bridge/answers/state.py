@@ -10,7 +10,6 @@ need not agree.
 
 import json
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 from redis import Redis
