@@ -14,6 +14,7 @@ Where to find each rule:
 * `skip` only after the customer was told ........ `_let_go`, marked in `calls._accepted`
 * an unknown outcome keeps its own Salesbot ...... `_send`; after the deadline alone: `_part`
 * a failed call holds the next turn back for 15 s  `turns.holds_back_until`
+* and then gives way to the next one's deadline .. `turns.gives_way`
 * a sentence of ours instead of the AI's ......... the functions of `words.RULES`
 * a handoff begins; while a human has it ......... `calls._accepted`; `_leave_to_the_human`
 * hand-made bots and persons of one lead ......... `turns._joined`; `view` shows one person alone
@@ -44,6 +45,7 @@ from kommo_bridge.answers.step import (
 )
 from kommo_bridge.answers.turns import (
     MAX_QUESTIONS,
+    gives_way,
     growing,
     holds_back_until,
     is_over,
@@ -68,10 +70,12 @@ def plan(conversation: Conversation, now: float) -> Step:
     waits: list[float] = []
     for place, turn in enumerate(turns, start=1):
         step = _carry_on(conversation, turn, now)
+        until = holds_back_until(turn, conversation.rules, now)
+        if isinstance(step, Send) and not until and gives_way(conversation, turns, turn, now):
+            continue
         if not isinstance(step, Wait):
             return step
         waits.append(step.seconds or 0.0)
-        until = holds_back_until(turn, conversation.rules, now)
         if until:
             matters = place < len(turns) or len(turn.job_ids) > 1  # what follows, or `_part`
             waits += [until - now] if matters else []

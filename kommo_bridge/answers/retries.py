@@ -27,6 +27,9 @@ BUSY_WAIT = 1.0
 LONGEST_BURST = 10.0
 # The longest that a reply whose first call failed holds the next turn back.
 LONGEST_HOLD_BACK = 15.0
+# One that no longer holds back makes no further call when another's deadline is nearer than the
+# longest call can take, with the wait for its slot.
+ROOM_FOR_A_CALL = 12.0
 # The last call before a Salesbot is given up is made within its last seconds.
 LAST_SECONDS = 60.0
 # How often the sweep looks for overdue requests, and the head start that it gives their jobs.

@@ -131,7 +131,7 @@ class ConversationState:
         looks: bool = False,
         first: bool = False,
     ) -> View:
-        arguments = [
+        arguments: list[str | int] = [
             self._token,
             int(hold * 1000),
             "1" if looks else "",

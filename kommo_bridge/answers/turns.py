@@ -18,6 +18,7 @@ from kommo_bridge.answers.retries import (
     LAST_SECONDS,
     LONGEST_BURST,
     LONGEST_HOLD_BACK,
+    ROOM_FOR_A_CALL,
     TRIES_BEFORE_SHORT,
 )
 
@@ -137,6 +138,21 @@ def holds_back_until(turn: Turn, rules: Rules, now: float) -> float:
         return NEVER
     until = turn.failed_at + min(LONGEST_HOLD_BACK, rules.reply_deadline * JOIN_SHARE)
     return until if until > now else 0.0
+
+
+def gives_way(conversation: Conversation, turns: Sequence[Turn], turn: Turn, now: float) -> bool:
+    """A turn that failed before lets another one go first that must soon be told something.
+
+    Its next call may hang until that one's deadline has passed. A last call gives way only in the
+    first half of its time.
+    """
+    rules = conversation.rules
+    waiting = [one for one in conversation.members(turn) if one.waits]
+    if any(now >= sum(last_window(one, rules)) / 2 for one in waiting):
+        return False
+    others = [one for one in turns if one is not turn and one.failed_at is None]
+    ends = [last_moment(members, rules) for one in others if (members := conversation.members(one))]
+    return any(end < now + ROOM_FOR_A_CALL for end in ends)
 
 
 def ids(messages: Sequence[Message]) -> tuple[str, ...]:

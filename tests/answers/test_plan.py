@@ -34,6 +34,7 @@ from kommo_bridge.answers.conversation import (
     Turn,
 )
 from kommo_bridge.answers.plan import plan
+from kommo_bridge.answers.retries import ROOM_FOR_A_CALL
 from kommo_bridge.answers.step import (
     Ask,
     Close,
@@ -511,11 +512,38 @@ class TestTheNextTurn:
         assert step(*both, turns=(first,), at=16) == Ask(turn("b"), LAST - 16)
 
     def test_one_whose_last_minute_has_come_goes_first(self) -> None:
-        old, new = turn("a", outcome=YES, failed_at=T + 50), turn("b", outcome=YES)
+        old, new = (
+            turn("a", outcome=YES, failed_at=T + 50),
+            turn("b", outcome=YES, failed_at=T + 701),
+        )
         messages = (text("a"), text("b", 700))
 
         assert step(*messages, turns=(new, old), at=LAST_MINUTE - MOMENT) == Send("b", new)
         assert step(*messages, turns=(new, old), at=LAST_MINUTE) == Send("a", old)
+
+    def test_a_failed_one_gives_way_to_whose_deadline_is_near(self) -> None:
+        """Its call may hang for longer than that."""
+        asking = turn("b", asked=1, failures=1, retry_at=T + 168)
+        messages = (text("a"), text("b", 50))
+        near = 50 + LAST - ROOM_FOR_A_CALL
+
+        assert step(*messages, turns=(self.STUCK, asking), at=near) == Send("a", self.STUCK)
+        assert waits(step(*messages, turns=(self.STUCK, asking), at=near + 1)) == 168 - near - 1
+
+    def test_but_not_to_one_that_failed_too(self) -> None:
+        next_one = turn("b", asked=1, outcome=YES, failed_at=T + 70)
+        messages = (text("a"), text("b", 50, next_at=T + 300))
+
+        assert step(*messages, turns=(self.STUCK, next_one), at=165) == Send("a", self.STUCK)
+
+    @pytest.mark.parametrize(("at", "goes"), [(860, False), (870, True)])
+    def test_nor_in_the_second_half_of_its_last_minute(self, at: float, *, goes: bool) -> None:
+        asking = turn("b", asked=1, failures=1, retry_at=T + 880)
+        messages = (text("a"), text("b", at + 5 - LAST))
+
+        found = step(*messages, turns=(self.STUCK, asking), at=at)
+
+        assert found == Send("a", self.STUCK) if goes else isinstance(found, Wait)
 
 
 class TestLettingGo:

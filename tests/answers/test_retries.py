@@ -51,6 +51,9 @@ class TestACall:
     def test_and_until_its_call_has_ended(self) -> None:
         assert retries.HOLD_WHILE_SENDING >= LONGEST_CALL_WITH_ITS_SLOT + OWN_WORK
 
+    def test_a_call_ends_before_the_deadline_of_the_turn_that_it_gives_way_to(self) -> None:
+        assert retries.ROOM_FOR_A_CALL >= LONGEST_CALL_WITH_ITS_SLOT
+
     def test_a_slot_outlives_its_call(self) -> None:
         hold = LONGEST_CALL + pacing.LATENESS_SECONDS + WINDOW_SECONDS
 
