@@ -15,6 +15,7 @@ from redis import Redis
 from kommo_bridge.conversations.keys import (
     conversation_name,
     no_text_key,
+    open_key,
     pause_key,
     texts_key,
     turns_key,
@@ -136,7 +137,7 @@ class Conversations:
         key = turns_key(name)
         with self._redis.pipeline() as pipeline:
             pipeline.llen(key)
-            pipeline.delete(key, texts_key(name), no_text_key(name))
+            pipeline.delete(key, texts_key(name), open_key(name), no_text_key(name))
             return int(pipeline.execute()[0])
 
 

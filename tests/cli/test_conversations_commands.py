@@ -6,16 +6,18 @@ from typing import Any
 import pytest
 from click.testing import Result
 from flask import Flask
-from helpers import Ask
+from helpers import Ask, let_pass, wait_for
 from redis import Redis
 
 from kommo_bridge.app import create_app
 from kommo_bridge.conversations.keys import conversation_name
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.jobs import Parts, answer
+from kommo_bridge.redis_client import PREFIX
 from kommo_bridge.settings import Settings
 from kommo_bridge.telemetry.metrics import KEY as METRICS_KEY
 from local.partners.ai import StandInAI, handoff_call, openai_error
+from local.partners.http.faults import Status
 from local.partners.kommo.server import StandInKommo
 
 
@@ -56,6 +58,26 @@ def test_forget_deletes_it_in_redis(app: Flask, parts: Parts, ask: Ask) -> None:
 
     assert forgotten.output == "Forgotten: 1 turn of lead 7.\n"
     assert not parts.steps.memory.exchanges(conversation_name(ask()))
+
+
+def test_forget_reaches_what_is_under_way_and_the_customer_is_answered_all_the_same(
+    app: Flask, parts: Parts, ask: Ask, ai: StandInAI, kommo: StandInKommo, redis: Redis
+) -> None:
+    ai.reply = lambda _: "Yes, until Monday."
+    kommo.faults.order(Status(500))
+    request = ask("Do you deliver?")
+    assert answer(request, parts)
+
+    conversations(app, "forget")
+
+    words = [
+        dump for key in redis.scan_iter(f"{PREFIX}conversation:*") if (dump := redis.dump(key))
+    ]
+    assert not [one for one in words if b"deliver" in one or b"Monday" in one]
+    let_pass(redis, 3)
+    wait_for(lambda: answer(request, parts) is None)
+    [found] = kommo.continuations
+    assert found.body["data"]["status"] == "success"
 
 
 def test_pause_silences_and_resume_ends_it(

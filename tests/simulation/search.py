@@ -52,7 +52,8 @@ def search(first: int, count: int, processes: int, *, progress: bool) -> list[Fo
             if progress:
                 seconds = time.monotonic() - started
                 line = f"{done} of {count} schedules, {done / seconds:.0f} a second"
-                print(f"\r{line}, {len(found)} broken", end="", flush=True)
+                broken = ", ".join(f"{one.seed} ({one.rule})" for one in found) or "none"
+                print(f"\r{line}, broken: {broken}", end="", flush=True)
     if progress:
         print()
     return sorted(found, key=lambda one: one.seed)
