@@ -147,8 +147,10 @@ def gives_way(conversation: Conversation, turns: Sequence[Turn], turn: Turn, now
     first half of its time.
     """
     rules = conversation.rules
-    waiting = [one for one in conversation.members(turn) if one.waits]
-    if any(now >= sum(last_window(one, rules)) / 2 for one in waiting):
+    due = [
+        one for one in conversation.members(turn) if one.waits and not _last_call_made(one, rules)
+    ]
+    if any(now >= sum(last_window(one, rules)) / 2 for one in due):
         return False
     others = [one for one in turns if one is not turn and one.failed_at is None]
     ends = [last_moment(members, rules) for one in others if (members := conversation.members(one))]
@@ -190,11 +192,15 @@ def _over_at(message: Message, rules: Rules) -> float:
     One that could not be called in the last minute, because another call hung or the account was
     blocked, gets one more minute.
     """
-    start, end = last_window(message, rules)
-    return end if message.called_at >= start else end + LAST_SECONDS
+    _, end = last_window(message, rules)
+    return end if _last_call_made(message, rules) else end + LAST_SECONDS
 
 
 def _last_call_at(message: Message, rules: Rules) -> float:
     """When its last call is due; `NEVER` once that was made."""
     start, _ = last_window(message, rules)
-    return max(start, message.next_at) if message.called_at < start else NEVER
+    return NEVER if _last_call_made(message, rules) else max(start, message.next_at)
+
+
+def _last_call_made(message: Message, rules: Rules) -> bool:
+    return message.called_at >= last_window(message, rules)[0]

@@ -545,6 +545,12 @@ class TestTheNextTurn:
 
         assert found == Send("a", self.STUCK) if goes else isinstance(found, Wait)
 
+    def test_unless_that_call_was_made(self) -> None:
+        asking = turn("b", asked=1, failures=1, retry_at=T + 880)
+        messages = (text("a", called_at=T + 850), text("b", 875 - LAST))
+
+        assert waits(step(*messages, turns=(self.STUCK, asking), at=870)) == 5
+
 
 class TestLettingGo:
     def test_who_was_told_through_another_salesbot_leaves(self) -> None:
