@@ -45,7 +45,7 @@ lock: $(UV)  ## renew requirements.txt and requirements-dev.txt from their .in f
 	$(UV) pip compile $(LOCK) --constraint requirements.txt requirements-dev.in --output-file requirements-dev.txt
 
 # For every platform and for Python 3.11 and newer. pip is there already where it installs these.
-LOCK := --quiet --universal --python-version 3.11 --upgrade --generate-hashes --no-emit-index-url \
+LOCK := --quiet --universal --python-version 3.11 --upgrade --generate-hashes --no-strip-extras --no-emit-index-url \
 	--no-emit-package pip --custom-compile-command "make lock"
 
 lowest: $(UV)  ## the tests with the lowest versions that requirements.in allows

@@ -36,7 +36,7 @@ print("imported")
 def pins(name: str) -> dict[str, str]:
     """The pinned version of each package in a requirements file."""
     text = (ROOT / name).read_text(encoding="utf-8")
-    return dict(re.findall(r"^([\w.-]+)==([\w.+]+)", text, re.MULTILINE))
+    return dict(re.findall(r"^([\w.-]+)(?:\[[\w, -]+\])?==([\w.+]+)", text, re.MULTILINE))
 
 
 def ranges(name: str) -> list[Requirement]:
@@ -67,10 +67,18 @@ def test_each_range_is_pinned_within_itself(name: str) -> None:
 @pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
 def test_a_lock_file_has_hashes_and_names_no_index(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
-    packages = re.split(r"^(?=[\w.-]+==)", text, flags=re.MULTILINE)[1:]
+    packages = re.split(r"^(?=[\w.-]+(?:\[[\w, -]+\])?==)", text, flags=re.MULTILINE)[1:]
 
     assert [one.split()[0] for one in packages if "--hash=sha256:" not in one] == []
     assert not re.search(r"://|--(extra-)?index|--find-links|--trusted", text)
+
+
+def test_an_extra_is_pinned_where_a_package_asks_for_it() -> None:
+    """Without it an older pip refuses the whole file as soon as a newer release is out."""
+    text = (ROOT / "requirements-dev.txt").read_text(encoding="utf-8")
+
+    assert "\ncoverage[toml]==" in text
+    assert "\nredis[hiredis]==" in text
 
 
 def test_development_has_the_versions_that_are_deployed() -> None:
