@@ -26,7 +26,7 @@ ROWS = [
     {"integrations", "kommo"},
     {"telemetry", "outgoing", "widget"},
     {"settings", "redis_client"},
-    {"errors"},
+    {"errors", "english"},
 ]
 HOUSES = {
     "flask": {"app", "web", "cli"},

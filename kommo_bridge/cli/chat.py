@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kommo_bridge.cli.tables import counted, errors_as_messages
+from kommo_bridge.cli.tables import errors_as_messages
 from kommo_bridge.conversations.keys import conversation_name
+from kommo_bridge.english import counted
 from kommo_bridge.errors import BridgeError
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.store import IntegrationStore

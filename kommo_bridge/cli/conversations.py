@@ -12,10 +12,11 @@ from flask.cli import AppGroup
 from redis import Redis
 
 from kommo_bridge.cli.running import warn_if_unused
-from kommo_bridge.cli.tables import counted, errors_as_messages, table
+from kommo_bridge.cli.tables import errors_as_messages, table
 from kommo_bridge.conversations.keys import ENTITY_TYPES, entity_name
 from kommo_bridge.conversations.memory import Conversations
 from kommo_bridge.conversations.usage import Usage
+from kommo_bridge.english import counted
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.store import IntegrationStore
 

@@ -9,7 +9,14 @@ from typing import Any
 import click
 
 from kommo_bridge.errors import IntegrationError
-from kommo_bridge.integrations.integration import FIELDS, KINDS, SECRETS, Integration, from_mapping
+from kommo_bridge.integrations.integration import (
+    FIELDS,
+    KINDS,
+    SECRETS,
+    Integration,
+    from_mapping,
+    unknown_field,
+)
 from kommo_bridge.integrations.kinds import Text
 
 NAMES = ", ".join(FIELDS)
@@ -25,7 +32,7 @@ def changed(integration: Integration, changes: Iterable[str]) -> Integration:
         if not equals and key not in SECRETS:  # what was typed may be a secret
             raise IntegrationError(f"Say KEY=VALUE with one of {NAMES}.")
         if key not in values:
-            raise IntegrationError(f"{key!r} is not a field. Say KEY=VALUE with one of {NAMES}.")
+            raise IntegrationError(unknown_field(key))
         values[key] = _value(key, value) if equals else _asked(key)
         if key == "secret_key" and values[key] != integration.secret_key:
             values["previous_secret_key"] = integration.secret_key

@@ -12,6 +12,7 @@ import click
 from flask.cli import AppGroup
 
 from kommo_bridge.cli.tables import errors_as_messages
+from kommo_bridge.english import counted
 from kommo_bridge.errors import IntegrationError
 from kommo_bridge.integrations.integration import SECRETS, Integration
 from kommo_bridge.integrations.store import IntegrationStore
@@ -48,7 +49,7 @@ def file_commands(group: AppGroup, store: IntegrationStore) -> None:
         """Copy the store to a new FILE while it is in use; it needs the same SECRET_KEY."""
         with errors_as_messages():
             count = store.backup(file)
-        click.echo(f"{count} integration{'' if count == 1 else 's'} in {file}.")
+        click.echo(f"{counted(count, 'integration')} in {file}.")
 
 
 def read_text(file: str) -> str:

@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 from kommo_bridge.cli.tables import errors_as_messages, table
 from kommo_bridge.cli.token import mint_token
 from kommo_bridge.conversations.keys import integration_name
+from kommo_bridge.english import counted
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.kommo.tokens import days_left
@@ -64,9 +65,7 @@ def health_commands(group: AppGroup, store: IntegrationStore, settings: Settings
             integration = store.get(name)
             with connect(settings.redis_url, timeout_seconds=REDIS_SECONDS) as redis:
                 count = requeue_refused(redis, integration)
-        click.echo(
-            f"Queued again: {count} answer{'' if count == 1 else 's'} of {integration.host}."
-        )
+        click.echo(f"Queued again: {counted(count, 'answer')} of {integration.host}.")
 
 
 def _check_one(integration: Integration, settings: Settings) -> int:

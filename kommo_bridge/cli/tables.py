@@ -26,11 +26,6 @@ def errors_as_messages() -> Iterator[None]:
         ) from None
 
 
-def counted(count: float, noun: str) -> str:
-    """`1 turn`, `2 turns`, `0.5 hours`."""
-    return f"{count:g} {noun}{'' if count == 1 else 's'}"
-
-
 def table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
     """Columns that line up."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

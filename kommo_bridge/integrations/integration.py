@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
+from kommo_bridge.english import did_you_mean
 from kommo_bridge.errors import IntegrationError
 from kommo_bridge.integrations.kinds import (
     Cap,
@@ -170,6 +171,12 @@ CAPS = tuple(  # of the whole integration
 )
 
 
+def unknown_field(name: str) -> str:
+    """What is said of a name that is no field: the one that was meant, else all."""
+    meant = did_you_mean(name, FIELDS) or f"Fields are {', '.join(FIELDS)}."
+    return f"{name!r} is not a field. {meant}"
+
+
 def from_mapping(item: Mapping[str, Any]) -> Integration:
     """One integration from a JSON object or from command-line texts, types checked.
 
@@ -179,7 +186,7 @@ def from_mapping(item: Mapping[str, Any]) -> Integration:
     if not isinstance(item, Mapping):
         raise IntegrationError("Each integration must be a JSON object.")
     if unknown := sorted(set(item) - set(FIELDS)):
-        raise IntegrationError(f"Unknown field {unknown[0]!r}. Known are {', '.join(FIELDS)}.")
+        raise IntegrationError(unknown_field(unknown[0]))
     for name in KEY_COLUMNS:
         if not isinstance(item.get(name), str) or not item[name]:
             raise IntegrationError(f"The field {name!r} is missing.")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from kommo_bridge.integrations.sentences import is_sentence
+from kommo_bridge.integrations.sentences import LANGUAGES, is_sentence
 
 MAX_WHOLE_NUMBER = 2**63 - 1  # the largest that a database column holds
 SURROGATE = re.compile("[\ud800-\udfff]")
@@ -114,8 +114,8 @@ class Sentence(Kind):
     @property
     def must(self) -> str:
         return (
-            "not be empty: a text, or a JSON object of texts by language such as "
-            '{"en": "...", "es": "..."}'
+            "not be empty: a text, or a JSON object of texts by language "
+            f"({', '.join(LANGUAGES)}) such as " + '{"en": "...", "es": "..."}'
         )
 
     def read(self, value: Any) -> Any:

@@ -51,6 +51,7 @@ COMMON_WORDS = {
     "id": "halo hai saya anda apa berapa bisa ada yang di ke terima kasih untuk dan ini mau tolong "
     "selamat pagi siang dimana tidak",
 }
+LANGUAGES = (*COMMON_WORDS, "ru")  # those that `language_of` knows
 _WORDS_OF = {language: frozenset(words.split()) for language, words in COMMON_WORDS.items()}
 _CYRILLIC = re.compile("[а-яё]", re.IGNORECASE)
 _WORD = re.compile(r"[^\W\d_]+")
@@ -71,13 +72,13 @@ def sentence(text: str, language: str) -> str:
 
 
 def is_sentence(text: str) -> bool:
-    """Whether it is a text, or a JSON object of texts, none of them empty."""
-    by_language = _by_language(text)
-    return (
-        bool(text.strip())
-        if by_language is None
-        else bool(by_language)
-        and all(isinstance(one, str) and one.strip() for one in by_language.values())
+    """Whether it is a text, or a JSON object of texts by known language, none of them empty."""
+    if not text.lstrip().startswith("{"):
+        return bool(text.strip())
+    by_language = _by_language(text) or {}
+    return bool(by_language) and all(
+        name in LANGUAGES and isinstance(one, str) and one.strip()
+        for name, one in by_language.items()
     )
 
 

@@ -7,6 +7,7 @@ Kinds that a process notes beside its work are named in `telemetry/incidents`; t
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from kommo_bridge.english import listed
 from kommo_bridge.telemetry.incidents import (
     ANSWERS_FAIL,
     BLOCKED_BY_KOMMO,
@@ -99,7 +100,7 @@ def alert_message(name: str, subjects: Mapping[str, str]) -> dict[str, object]:
     """
     kind = KINDS[name]
     concerns = list(dict.fromkeys(subjects.values()))
-    text = f"kommo_bridge: {kind.title}: {_listed(concerns)}. {kind.advice}"
+    text = f"kommo_bridge: {kind.title}: {listed(concerns, NAMED)}. {kind.advice}"
     return {"text": text, "kind": name, "state": "alert", "concerns": concerns}
 
 
@@ -107,11 +108,6 @@ def resolved_message(name: str, subjects: tuple[str, ...]) -> dict[str, object]:
     """The same when it is over, for those whom the last alert named."""
     names = (subject.partition(" ")[0] for subject in subjects)
     concerns = list(dict.fromkeys(filter(None, names)))
-    whom = f": {_listed(concerns)}" if concerns else ""
+    whom = f": {listed(concerns, NAMED)}" if concerns else ""
     text = f"kommo_bridge: resolved: {KINDS[name].title}{whom}."
     return {"text": text, "kind": name, "state": "resolved", "concerns": concerns}
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - NAMED} more" if names[NAMED:] else ""
-    return ", ".join(names[:NAMED]) + more

@@ -52,11 +52,13 @@ def test_own_sentences_by_language_fall_back_to_english_then_to_the_first() -> N
     assert sentence('{"es": "Hola"}', "tr") == "Hola"
 
 
-@pytest.mark.parametrize("text", ["", "  ", "{}", '{"en": ""}', '{"en": 5}'])
-def test_empty_ones_are_refused(text: str) -> None:
+@pytest.mark.parametrize(
+    "text", ["", "  ", "{}", '{"en": ""}', '{"en": 5}', '{"xx": "a"}', '{"en": "a",}', "{not JSON"]
+)
+def test_what_is_empty_no_json_or_of_an_unknown_language_is_refused(text: str) -> None:
     assert not is_sentence(text)
 
 
-@pytest.mark.parametrize("text", ["Hi", "{not JSON", '{"en": "Hi"}'])
+@pytest.mark.parametrize("text", ["Hi", "Hi {name}", '{"en": "Hi"}'])
 def test_text_and_texts_are_accepted(text: str) -> None:
     assert is_sentence(text)
