@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from flask.cli import AppGroup
 from kommo_bridge.cli.tables import errors_as_messages
 from kommo_bridge.english import counted
 from kommo_bridge.errors import IntegrationError
+from kommo_bridge.integrations.filling import Change
 from kommo_bridge.integrations.integration import SECRETS, Integration
 from kommo_bridge.integrations.store import IntegrationStore
 
@@ -26,8 +27,8 @@ def file_commands(group: AppGroup, store: IntegrationStore) -> None:
     def import_(file: str) -> None:
         """Add or update integrations from a JSON list, as `export` prints it. All or nothing."""
         with errors_as_messages():
-            count = store.fill(_read_list(file))
-        click.echo(f"Imported {count} integration{'' if count == 1 else 's'}.")
+            changes = store.fill(_read_list(file))
+        click.echo(f"Imported {counted(len(changes), 'integration')}: {_counts(changes)}.")
 
     @group.command("export")
     @click.option("--with-secrets", is_flag=True, help="Secrets too, in plain text.")
@@ -58,6 +59,13 @@ def read_text(file: str) -> str:
         return Path(file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise click.ClickException(f"{file} cannot be read as UTF-8 text.") from error
+
+
+def _counts(changes: Sequence[Change]) -> str:
+    """`2 added, 3 changed, 25 unchanged`."""
+    added = sum(change.before is None for change in changes)
+    unchanged = sum(not change.fields for change in changes)
+    return f"{added} added, {len(changes) - added - unchanged} changed, {unchanged} unchanged"
 
 
 def _write_private(file: Path, text: str) -> None:

@@ -26,6 +26,7 @@ from kommo_bridge.integrations.kinds import (
 from kommo_bridge.integrations.sentences import FALLBACK_TEXT, HANDOFF_TEXT, NO_TEXT_TEXT
 
 KEY_COLUMNS = ("integration_id", "subdomain")
+SUBDOMAIN = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 DOMAINS = ("kommo.com", "amocrm.com", "amocrm.ru")
 # A default cap: anyone who can sign requests of one integration spends the shared AI key.
 SHARED_KEY_REPLIES_PER_DAY = 1000
@@ -47,7 +48,7 @@ class Integration:
     )
     subdomain: str = declared(
         Word(
-            pattern="[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?",
+            pattern=SUBDOMAIN,
             rule="be the first label of the account's host, such as acme",
         ),
         "The first label of the account's host.",

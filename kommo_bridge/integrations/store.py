@@ -9,7 +9,6 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,11 @@ from sqlite_utils.db import NotFoundError
 
 from kommo_bridge.errors import IntegrationError, SettingsError
 from kommo_bridge.integrations.encryption import NOT_DECRYPTED, Cipher
+from kommo_bridge.integrations.filling import Change, Entry, merged, read_entries
 from kommo_bridge.integrations.integration import (
     KEY_COLUMNS,
     Integration,
     check_integration,
-    from_mapping,
 )
 from kommo_bridge.integrations.migrations import TABLE
 from kommo_bridge.integrations.rows import MAX_CACHED_ROWS, Rows, timestamp
@@ -179,8 +178,8 @@ class IntegrationStore:
         except sqlite3.Error as error:
             _log("account id not stored", integration.subdomain, error)
 
-    def fill(self, items: Iterable[Mapping[str, Any]]) -> int:
-        """Add or update from the objects that `export` prints; returns how many.
+    def fill(self, items: Iterable[Mapping[str, Any]]) -> list[Change]:
+        """Add or update from the objects that `export` prints; returns what each one changed.
 
         Fields that an object does not name keep their stored value, secrets only if they can be
         decrypted. All or nothing is stored.
@@ -188,23 +187,22 @@ class IntegrationStore:
         Raises:
             IntegrationError: An object is not complete or not valid; nothing is stored.
         """
+        entries = read_entries(items)
         with self._file.writing() as table:
-            integrations = [self._merged(item) for item in items]
-            for integration in integrations:
-                check_integration(integration)
-                table.upsert(self._rows.write(integration), pk=KEY_COLUMNS)
-        return len(integrations)
+            changes = [self._change(entry) for entry in entries]
+            for change in changes:
+                if change.fields:
+                    table.upsert(self._rows.write(change.after), pk=KEY_COLUMNS)
+        return changes
 
-    def _merged(self, item: Mapping[str, Any]) -> Integration:
-        given = from_mapping(item)
-        condition = "integration_id = ? and subdomain = ?"
-        for row in self._where(condition, (given.integration_id, given.subdomain)):
+    def _change(self, entry: Entry) -> Change:
+        for row in self._where("integration_id = ? and subdomain = ?", entry.key):
             try:
                 stored = self._rows.read(row)
             except SettingsError:
                 stored = self._rows.read_without_secrets(row)
-            return replace(stored, **{name: getattr(given, name) for name in item})
-        return given
+            return Change(stored, merged(entry, stored))
+        return Change(None, merged(entry, None))
 
     def _row_named(self, name: str) -> sqlite3.Row:
         """The row of the one that an operator names."""

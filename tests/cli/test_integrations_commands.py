@@ -265,8 +265,59 @@ def test_an_export_can_be_imported(operator: Operator, tmp_path: Path) -> None:
 
     result = operator("import", str(file))
 
-    assert result.output == "Imported 1 integration.\n"
+    assert result.output == "Imported 1 integration: 1 added, 0 changed, 0 unchanged.\n"
     assert operator.acme == before
+
+
+def test_an_import_says_what_it_added_and_changed(operator: Operator) -> None:
+    for subdomain in ("acme", "beta", "gamma"):
+        operator.adds(subdomain=subdomain)
+    items = json.loads(operator("export", "--with-secrets").output)
+    items[1]["name"] = "Beta"
+    items.append({**items[0], "subdomain": "new"})
+
+    result = operator("import", "-", typed=json.dumps(items))
+
+    assert result.output == "Imported 4 integrations: 1 added, 1 changed, 2 unchanged.\n"
+
+
+def test_an_import_of_two_entries_for_one_account_is_refused_with_both_named(
+    operator: Operator,
+) -> None:
+    operator.adds()
+    [item] = json.loads(operator("export", "--with-secrets").output)
+    twin = {**item, "subdomain": "ACME", "name": "Twin"}
+    items = [item, {**item, "subdomain": "beta"}, twin]
+
+    result = operator("import", "-", typed=json.dumps(items))
+
+    assert result.exit_code == 1
+    assert "entry 1 (acme) and entry 3 (acme) are the same integration" in result.output
+    assert [one.subdomain for one in operator.store.all()] == ["acme"]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"secret_key": ""}, "entry 2 (beta): secret_key must not be empty"),
+        ({"temperature": 3}, "entry 2 (beta): temperature must be a number from 0 to 2"),
+        ({"history": "many"}, "entry 2 (beta): history must be a whole number"),
+        ({"modle": "x"}, "entry 2 (beta): 'modle' is not a field. Did you mean model?"),
+        ({"subdomain": ""}, "entry 2: The field 'subdomain' is missing."),
+        ({"subdomain": "a b"}, "entry 2: subdomain must be the first label"),
+    ],
+    ids=str,
+)
+def test_an_error_of_an_import_names_entry_account_and_field(
+    operator: Operator, change: dict[str, object], told: str
+) -> None:
+    good = {"subdomain": "acme", "integration_id": INTEGRATION_ID, "secret_key": SECRET}
+    items = [good, {**good, "subdomain": "beta", **change}]
+
+    result = operator("import", "-", typed=json.dumps(items))
+
+    assert result.output.startswith(f"Error: {told}")
+    assert operator.store.count() == 0
 
 
 def test_an_export_without_secrets_changes_none_when_imported(operator: Operator) -> None:

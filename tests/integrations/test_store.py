@@ -17,7 +17,7 @@ from sqlite_utils import Database
 from kommo_bridge.app import create_app
 from kommo_bridge.errors import IntegrationError, SettingsError
 from kommo_bridge.integrations.encryption import Cipher
-from kommo_bridge.integrations.integration import Integration, from_mapping
+from kommo_bridge.integrations.integration import FIELDS, Integration, from_mapping
 from kommo_bridge.integrations.migrations import migrations
 from kommo_bridge.integrations.rows import Rows
 from kommo_bridge.integrations.store import IntegrationStore
@@ -501,14 +501,14 @@ def test_filling_adds_and_updates_and_keeps_what_is_not_named(
 ) -> None:
     store.bind_account(acme, 5)
 
-    count = store.fill(
+    changes = store.fill(
         [
             {"subdomain": "ACME", "integration_id": INTEGRATION_ID.upper(), "name": "Acme"},
             {"subdomain": "other", "integration_id": INTEGRATION_ID, "secret_key": "its-own"},
         ]
     )
 
-    assert count == 2
+    assert [change.fields for change in changes] == [("name",), FIELDS]
     assert store.get("acme") == replace(acme, account_id=5, name="Acme")
     assert store.get("other").secret_key == "its-own"
 
