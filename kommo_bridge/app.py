@@ -6,6 +6,7 @@ from flask import Flask
 
 from kommo_bridge.cli.about import about_command
 from kommo_bridge.cli.alerts import alerts_group
+from kommo_bridge.cli.bot import bot_group
 from kommo_bridge.cli.chat import chat_command
 from kommo_bridge.cli.conversations import conversations_group, usage_command
 from kommo_bridge.cli.integrations import integrations_group
@@ -90,4 +91,5 @@ def create_app(settings: Settings) -> BridgeApp:
     app.cli.add_command(chat_command(store, settings))
     app.cli.add_command(token_group(store))
     app.cli.add_command(widget_group(settings.public_url))
+    app.cli.add_command(bot_group(store, settings))
     return app

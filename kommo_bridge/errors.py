@@ -14,7 +14,8 @@
     │   └── KommoError             Kommo
     ├── ContinuedWithFailure       a Salesbot was continued, but with the fallback sentence only
     ├── AlertError                 an alert could not be delivered
-    └── ArchiveError               the widget archive breaks a rule of Kommo
+    ├── ArchiveError               the widget archive breaks a rule of Kommo
+    └── BotFileError               the ready-made Salesbot cannot be made
 
 No message holds a token, a secret or a customer's words: all of them may reach a log.
 """
@@ -143,3 +144,7 @@ class AlertError(BridgeError):
 
 class ArchiveError(BridgeError):
     """The widget archive breaks a rule of Kommo. The message names the file and the rule."""
+
+
+class BotFileError(BridgeError):
+    """The ready-made Salesbot cannot be made. The message says what is wrong with which value."""

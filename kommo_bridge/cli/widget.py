@@ -41,7 +41,7 @@ def _build_command(group: AppGroup, public_url: str | None) -> None:
     )
     def build(url: str | None, output: Path, version: str | None) -> None:
         """Build the archive. Kommo wants a greater version at every upload."""
-        address = widget_request_url(url or _known(public_url))
+        address = widget_request_url(url or known_url(public_url))
         try:
             version = version or source_version(SHARED_WIDGET)
             archive = build_archive(SHARED_WIDGET, address, version)
@@ -88,7 +88,8 @@ def widget_request_url(public_url: str) -> str:
     return base + WIDGET_REQUEST_PATH
 
 
-def _known(public_url: str | None) -> str:
+def known_url(public_url: str | None) -> str:
+    """`PUBLIC_URL`, or the hint to give another address."""
     if not public_url:
         raise click.ClickException(
             "The address of this bridge is not known: give --url https://bridge.example.com "

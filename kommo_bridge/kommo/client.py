@@ -115,7 +115,7 @@ class KommoClient:
         Raises:
             KommoError: It did not answer, or refused, or is paused (`retry_after_seconds`).
         """
-        response = self._get(host, "/api/v4/account", access_token, base_url)
+        response = self.get(host, "/api/v4/account", access_token, base_url)
         received_at = time.time()
         body = object_of(response)
         return AccountAnswer(
@@ -138,7 +138,7 @@ class KommoClient:
             KommoError: Kommo did not answer, or refused, or the account is paused.
         """
         path = f"/api/v4/leads/{lead_id}"
-        response = self._get(
+        response = self.get(
             host, path, access_token, base_url, seconds=LOOKUP_SECONDS, max_bytes=MAX_LEAD_BYTES
         )
         embedded = object_of(response).get("_embedded")
@@ -147,25 +147,19 @@ class KommoClient:
         found = [tag.get("name") for tag in listed if isinstance(tag, dict)]
         return [name for name in found if isinstance(name, str)]
 
-    def _is_admin(
-        self, host: str, access_token: str, base_url: str | None, user_id: object
-    ) -> bool | None:
-        """Whether the token's user is an administrator; None when Kommo does not say."""
-        if not isinstance(user_id, int):
-            return None
-        try:
-            response = self._get(host, f"/api/v4/users/{user_id}", access_token, base_url)
-            rights = object_of(response).get("rights")
-        except KommoError as error:  # the account is known; only this stays unknown
-            return False if error.status == HTTPStatus.FORBIDDEN else None
-        told = rights.get("is_admin") if isinstance(rights, dict) else None
-        return told if isinstance(told, bool) else None
-
-    def _get(
+    def get(
         self, host: str, path: str, access_token: str, base_url: str | None, **limits: Any
     ) -> requests.Response:
         """One lookup in a slot of its own. Only continue calls reveal a block, see `blocks`: a
-        lookup may need a right that they do not need."""
+        lookup may need a right that they do not need.
+
+        Args:
+            path: With its query; `host` and `base_url` as in `account`.
+            limits: `seconds` and `max_bytes` of this call.
+
+        Raises:
+            KommoError: There was no response, or the account is paused.
+        """
         base_url = check_base_url(base_url or f"https://{host}", host, self._extra_hosts)
         seconds = limits.get("seconds", self._total_seconds)
         booked = self._pacer.book(host, seconds, may_probe=False)
@@ -178,6 +172,20 @@ class KommoClient:
             if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
                 self._pacer.limited(host, pause_after_429(response))
         return response
+
+    def _is_admin(
+        self, host: str, access_token: str, base_url: str | None, user_id: object
+    ) -> bool | None:
+        """Whether the token's user is an administrator; None when Kommo does not say."""
+        if not isinstance(user_id, int):
+            return None
+        try:
+            response = self.get(host, f"/api/v4/users/{user_id}", access_token, base_url)
+            rights = object_of(response).get("rights")
+        except KommoError as error:  # the account is known; only this stays unknown
+            return False if error.status == HTTPStatus.FORBIDDEN else None
+        told = rights.get("is_admin") if isinstance(rights, dict) else None
+        return told if isinstance(told, bool) else None
 
     def _result(self, slot: Slot, response: requests.Response) -> CallResult:
         """What a response to a continue call says, and what follows for the pace of all."""

@@ -1,4 +1,4 @@
-"""Where an access token may go: the continue URL of the verified account, and nowhere else."""
+"""Where an access token may go: to the verified account's own host, and nowhere else."""
 
 import re
 
@@ -47,6 +47,15 @@ def check_base_url(url: str, host: str, extra_hosts: frozenset[str]) -> str:
     if _may_be_called(scheme, place, host, extra_hosts):
         return url
     raise KommoError("the address is not the account's own", permanent=True)
+
+
+def base_url_of(host: str, extra_hosts: frozenset[str]) -> str:
+    """Where an account is asked: at its own host, or at a local stand-in, the only extra host."""
+    if len(extra_hosts) != 1:
+        return f"https://{host}"
+    extra = min(extra_hosts)
+    scheme = "http" if is_loopback(extra.rpartition(":")[0]) else "https"
+    return f"{scheme}://{extra}"
 
 
 def _may_be_called(scheme: str, place: str, host: str, extra_hosts: frozenset[str]) -> bool:

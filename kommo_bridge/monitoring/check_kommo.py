@@ -12,11 +12,11 @@ from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.kommo.client import KommoClient
 from kommo_bridge.kommo.pacing import Pacer
 from kommo_bridge.kommo.results import AccountAnswer
+from kommo_bridge.kommo.return_url import base_url_of
 from kommo_bridge.kommo.tokens import days_left
 from kommo_bridge.monitoring.check import Context, Finding
 from kommo_bridge.monitoring.kinds import EXPIRY_STEPS_DAYS
 from kommo_bridge.redis_client import connect
-from kommo_bridge.settings import is_loopback
 
 REDIS_SECONDS = 5
 SKEW_WARNING_SECONDS = 30
@@ -30,17 +30,18 @@ def check_kommo(context: Context) -> Iterator[Finding]:
         yield Finding("access token", "fault", text)
         return
     yield from _expiry(context)
-    base_url, stands_in = _kommo_url(context)
-    if stands_in:
-        text = f"KOMMO_EXTRA_HOSTS is set: asked {base_url} in place of {context.integration.host}"
+    own, extra_hosts = context.integration.host, context.settings.kommo_extra_hosts
+    base_url = base_url_of(own, extra_hosts)
+    if base_url != f"https://{own}":
+        text = f"KOMMO_EXTRA_HOSTS is set: asked {base_url} in place of {own}"
         yield Finding("Kommo", "warning", text)
     redis = connect(context.settings.redis_url, timeout_seconds=REDIS_SECONDS)
-    client = KommoClient(Pacer(redis), context.settings.kommo_extra_hosts)
+    client = KommoClient(Pacer(redis), extra_hosts)
     integration = context.integration
     try:
         seen = client.account(integration.host, integration.access_token, base_url=base_url)
     except KommoError as error:
-        yield Finding("access token", "fault", _token_advice(error, integration))
+        yield Finding("access token", "fault", token_advice(error, integration))
         return
     except RedisError:
         yield Finding("access token", "warning", "not tried: the pace of calls is kept in Redis")
@@ -54,20 +55,7 @@ def check_kommo(context: Context) -> Iterator[Finding]:
     yield _clock(seen)
 
 
-def _kommo_url(context: Context) -> tuple[str, bool]:
-    """The account's own host; a single extra host (a local stand-in) takes its place.
-
-    The access token goes there: by plain http on this machine only, as in the continue call.
-    """
-    hosts = context.settings.kommo_extra_hosts
-    if len(hosts) != 1:
-        return f"https://{context.integration.host}", False
-    host = min(hosts)
-    scheme = "http" if is_loopback(host.rpartition(":")[0]) else "https"
-    return f"{scheme}://{host}", True
-
-
-def _token_advice(error: KommoError, integration: Integration) -> str:
+def token_advice(error: KommoError, integration: Integration) -> str:
     """What an operator does about each refusal; other errors are told as they are."""
     renew = f"flask integrations set {integration.subdomain} access_token=..."
     advice = {

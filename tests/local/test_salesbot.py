@@ -10,12 +10,14 @@ from urllib.parse import parse_qsl
 import pytest
 import requests
 
+from kommo_bridge.widget.bot import build_bot
 from kommo_bridge.widget.build import SHARED_WIDGET, source_version
 from local.partners.http.exchange import Answer, Request
 from local.partners.http.faults import Slow, Status
 from local.partners.http.local_server import LocalServer
 from local.partners.kommo.account import Account
 from local.partners.kommo.server import StandInKommo
+from local.partners.salesbot.bot_import import import_bot
 from local.partners.salesbot.flow_run import FlowFault, FlowRun, known_values
 from local.partners.salesbot.salesbot import Conversation, run_salesbot
 from local.partners.salesbot.widget_script import (
@@ -345,6 +347,26 @@ def test_a_conversation_of_three_messages_runs_through_the_loop(
     assert [form["data[message]"] for form in bridge.asked] == ["1", "2", "3"]
     assert len({form["return_url"] for form in bridge.asked}) == 3
     assert conversation.running
+
+
+@pytest.mark.parametrize(
+    ("last", "running"), [("success", True), ("skip", True), ("handoff", False), ("fail", False)]
+)
+def test_the_imported_bot_loops_and_ends_as_the_one_made_by_hand(
+    kommo: StandInKommo, account: Account, bridge: ScriptedBridge, last: str, running: bool
+) -> None:
+    content = build_bot("Reply with AI", "7", BUILT_IN_URL, "a")
+    imported = import_bot(content, {7: saved_flow({}).exits})
+    bot = Conversation(
+        kommo, account, widget_flow(bridge.url), looping_exits=imported.looping_exits
+    )
+    bridge.bodies += [body(reply="one"), body("skip"), body(last, "three")]
+
+    seen = [bot.say(text) for text in ("1", "2", "3")]
+
+    assert saved_flow(imported.widget_params) == widget_flow("https://bridge.example.com")
+    assert [run.exit for run in seen if run] == ["success", "skip", last]
+    assert bot.running is running
 
 
 @pytest.mark.parametrize("status", ["handoff", "fail"])

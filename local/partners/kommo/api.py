@@ -21,6 +21,7 @@ from local.partners.kommo.continue_body import body_faults
 from local.partners.kommo.problems import first_code, invalid_body, problem, unauthorized
 from local.partners.kommo.records import Arrival, Continuation, Refusal, Violation
 from local.partners.kommo.widget_requests import WaitingBlock
+from local.partners.kommo.widgets import list_widgets
 
 _CONTINUE_PATH = re.compile(r"/api/v4/(?:salesbot|marketingbot)/\d+/continue/(\d+)")
 _LEAD_PATH = re.compile(r"/api/v4/leads/(\d+)")
@@ -66,6 +67,7 @@ class KommoApi(LocalServer):
         # What every lead has in a field for long text.
         self.note = ""
         self._tags: dict[tuple[str, int], list[str]] = defaultdict(list)
+        self._widgets: dict[str, dict[int, str]] = defaultdict(dict)
         self._arrivals: list[Arrival] = []
         self._continuations: list[Continuation] = []
         self._continued: dict[str, Continuation] = {}
@@ -128,18 +130,25 @@ class KommoApi(LocalServer):
         caller = self._bearer_account(request)
         if caller is None:
             return unauthorized()
-        lead = _LEAD_PATH.fullmatch(request.path)
         if request.method == "POST" and _CONTINUE_PATH.fullmatch(request.path):
             return self._continue(request, caller)
-        if request.method == "GET" and request.path == "/api/v4/account":
+        found = self._read(request, caller) if request.method == "GET" else None
+        return found or problem(HTTPStatus.NOT_FOUND, "No such method.")
+
+    def _read(self, request: Request, caller: Account) -> Answer | None:
+        """Answer a lookup; None when Kommo has no such one."""
+        if request.path == "/api/v4/account":
             return Answer.json(200, _account_json(caller))
-        if request.method == "GET" and request.path.startswith("/api/v4/users/"):
+        if request.path == "/api/v4/widgets":
+            with self._changed:
+                return list_widgets(self._widgets[caller.subdomain], request.query)
+        if request.path.startswith("/api/v4/users/"):
             return Answer.json(
                 200, {"rights": {"is_admin": caller.account_id not in self.no_admins}}
             )
-        if request.method == "GET" and lead:
+        if lead := _LEAD_PATH.fullmatch(request.path):
             return Answer.json(200, self._lead_json(caller, int(lead[1])))
-        return problem(HTTPStatus.NOT_FOUND, "No such method.")
+        return None
 
     def _continue(self, request: Request, caller: Account) -> Answer:
         """Refuse in Kommo's order: whose token, whether a block waits, what the body says."""

@@ -59,6 +59,12 @@ class StandInKommo(KommoApi):
         with self._changed:
             self._tags[account.subdomain, lead_id].append(tag)
 
+    def install_widget(self, account: Account, number: int, integration_id: str = "") -> None:
+        """Install a private widget in the account, of its own integration unless told otherwise."""
+        with self._changed:
+            owner = integration_id or account.integration_id
+            self._widgets[account.subdomain][number] = owner
+
     # Widget requests
 
     def sign_token(self, account: Account, *, entity_id: int, **options: Any) -> str:

@@ -4,7 +4,8 @@
     run = run_salesbot(kommo, account, flow, message="Do you deliver?")
     run.bubbles, run.exit
 
-`Conversation` is the bot of docs/kommo-setup.md: widget, pause until a message, widget again.
+`Conversation` is the bot of docs/kommo-setup.md: widget, pause until a message, widget again; made
+by hand there, or imported from a file (`looping_exits` of the imported bot).
 """
 
 import time
@@ -124,6 +125,7 @@ class Conversation:
                                 -- handoff, fail --> the bot stops; a person takes over
 
     Attributes:
+        looping_exits: The exits that lead to the pause; after the others the bot is over.
         running: False once the bot has stopped; `start_anew` is what an operator does then.
     """
 
@@ -134,6 +136,7 @@ class Conversation:
     contact_name: str = ""
     origin: str = "waba"
     timeout_seconds: float = 30.0
+    looping_exits: frozenset[str] = LOOPING_EXITS
     running: bool = True
     _json: dict[str, Any] = field(default_factory=dict, repr=False)
 
@@ -152,7 +155,7 @@ class Conversation:
             timeout_seconds=self.timeout_seconds,
             json=self._json,
         )
-        self.running = run.exit in LOOPING_EXITS
+        self.running = run.exit in self.looping_exits
         return run
 
     def start_anew(self) -> None:
