@@ -16,7 +16,11 @@ SOURCE = re.compile(r"`([\w./-]+/[\w.-]+\.(?:py|lua)|[\w-]+\.py)`")
 TARGET = re.compile(r"^([a-z]+):", re.MULTILINE)
 COMMAND = re.compile(r"(?:`|^)make ([a-z]+)", re.MULTILINE)
 # Where the name of a file may begin: the documents of the code name it from the package on.
-BASES = (ROOT, ROOT / "kommo_bridge", ROOT / "kommo_bridge" / "answers")
+BASES = (
+    ROOT,
+    ROOT / "kommo_bridge",
+    *(ROOT / "kommo_bridge" / room for room in ("answers", "integrations")),
+)
 
 
 def anchors(page: Path) -> set[str]:

@@ -9,8 +9,8 @@ from kommo_bridge.integrations.integration import HELP, KINDS, SECRETS, Integrat
 HEAD = """\
 # The fields of an integration
 
-`make fields` writes this page from `kommo_bridge/integrations/integration.py`, where each field is
-declared once. `flask integrations set acme FIELD=VALUE` changes a field, `show acme` prints all of
+`make fields` writes this page from the modules of `kommo_bridge/integrations/` that declare each
+field once. `flask integrations set acme FIELD=VALUE` changes a field, `show acme` prints all of
 them, and [assistant.md](assistant.md) explains those that shape the assistant.
 
 | field | meaning | default | must |

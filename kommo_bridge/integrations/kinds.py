@@ -109,12 +109,15 @@ class Url(Kind):
 
 @dataclass(frozen=True)
 class Sentence(Kind):
-    """What the bridge itself says to customers (`sentences`)."""
+    """What the bridge itself says to customers (`sentences`); an `optional` one may be empty."""
+
+    optional: bool = False
 
     @property
     def must(self) -> str:
+        start = "be" if self.optional else "not be empty:"
         return (
-            "not be empty: a text, or a JSON object of texts by language "
+            f"{start} a text, or a JSON object of texts by language "
             f"({', '.join(LANGUAGES)}) such as " + '{"en": "...", "es": "..."}'
         )
 
@@ -124,7 +127,7 @@ class Sentence(Kind):
         )
 
     def fits(self, value: Any) -> bool:
-        return is_sentence(value) and super().fits(value)
+        return ((self.optional and not value) or is_sentence(value)) and super().fits(value)
 
 
 @dataclass(frozen=True)
@@ -201,3 +204,21 @@ class Number(Kind):
 
     def fits(self, value: Any) -> bool:
         return bool(self.low <= value <= self.high and not (self.above and value == self.low))
+
+
+@dataclass(frozen=True)
+class Price(Number):
+    """Money for a million tokens."""
+
+    high: float = 1_000_000
+
+
+@dataclass(frozen=True)
+class MoneyCap(Number):
+    """The most money of the whole integration in a period."""
+
+    high: float = 1_000_000_000
+
+    @property
+    def must(self) -> str:
+        return f"{super().must}; 0 means no limit"

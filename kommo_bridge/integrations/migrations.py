@@ -68,3 +68,26 @@ def m003_cap_replies_by_default(db: Database) -> None:
         f"update {TABLE} set replies_per_day = null "  # noqa: S608
         "where replies_per_day = 0 and tokens_per_day = 0 and tokens_per_month = 0"
     )
+
+
+@migrations()
+def m004_add_assistant(db: Database) -> None:
+    """Knowledge, hours, modes, a second AI and money.
+
+    Integrations that are there say nothing new to their customers: `disclosure` is empty for them.
+    """
+    table = db.table(TABLE)
+    values = {
+        "knowledge_tokens": 20_000, "lead_fields": "", "facts_check": "warn",
+        "time_zone": "UTC", "open_hours": "", "closed_days": "", "disclosure": "",
+        "handoff_note": 1, "handoff_tag": "", "mode": "live", "test_tag": "ai-test",
+        "fallback_ai_api_key": "", "currency": "USD", "money_per_day": 0.0, "money_per_month": 0.0,
+    }  # fmt: skip
+    for name, value in values.items():
+        table.add_column(name, type(value), not_null_default=value)
+    empty: dict[str, Any] = {
+        "handoff_task_minutes": int, "fallback_ai_base_url": str, "fallback_model": str,
+        "price_input": float, "price_cached_input": float, "price_output": float,
+    }  # fmt: skip
+    for name, kind in empty.items():
+        table.add_column(name, kind)

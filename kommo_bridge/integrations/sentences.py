@@ -15,6 +15,7 @@ FALLBACK_TEXT = (
 )
 NO_TEXT_TEXT = "I can only read text so far. Could you please write it to me?"
 HANDOFF_TEXT = "One moment, please: a colleague will answer you here."
+DISCLOSURE_TEXT = "Our virtual assistant answers here. You can ask for a colleague at any time."
 
 TRANSLATIONS: dict[str, dict[str, str]] = {
     FALLBACK_TEXT: {
@@ -37,6 +38,13 @@ TRANSLATIONS: dict[str, dict[str, str]] = {
         "ru": "Одну минуту, пожалуйста: вам ответит наш сотрудник.",
         "tr": "Bir dakika lütfen: bir arkadaşımız size buradan yanıt verecek.",
         "id": "Mohon tunggu sebentar: rekan kami akan menjawab Anda di sini.",
+    },
+    DISCLOSURE_TEXT: {
+        "es": "Aquí responde nuestro asistente virtual. Puede pedir que le atienda una persona.",
+        "pt": "Quem responde aqui é o nosso assistente virtual. Pode pedir para falar com alguém.",
+        "ru": "Здесь отвечает наш виртуальный помощник. Можно в любой момент позвать сотрудника.",
+        "tr": "Burada sanal asistanımız yanıt veriyor. Dilediğinizde bir çalışanımızı isteyin.",
+        "id": "Di sini asisten virtual kami yang menjawab. Anda boleh minta staf kami kapan saja.",
     },
 }
 COMMON_WORDS = {

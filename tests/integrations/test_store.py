@@ -106,6 +106,21 @@ def test_a_file_of_the_first_release_gets_the_defaults_of_conversations(path: Pa
     assert old.history == 5
 
 
+def test_one_that_was_there_before_the_assistant_grew_says_nothing_new(path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
+    db = Database(path)
+    migrations.apply(db, stop_before="m004_add_assistant")
+    columns = {column.name for column in db.table("integrations").columns}
+    row = Rows(Cipher(SECRET_KEY)).write(ACME)
+    db.table("integrations").insert({name: row[name] for name in columns & set(row)})
+    db.close()
+    store = IntegrationStore(path, SECRET_KEY)
+
+    store.migrate()
+
+    assert store.all() == [replace(ACME, disclosure="")]
+
+
 def test_a_store_of_1_0_0_gets_the_default_cap_where_nobody_chose_one(path: Path) -> None:
     path.parent.mkdir(exist_ok=True)
     db = Database(path)
@@ -129,7 +144,7 @@ def test_a_store_of_1_0_0_gets_the_default_cap_where_nobody_chose_one(path: Path
 
     stored = {item.subdomain: item.replies_per_day for item in store.all()}
     assert stored == {"a": None, "b": 50, "c": 0, "d": 0}
-    assert store.get("a") == replace(ACME, subdomain="a")
+    assert store.get("a") == replace(ACME, subdomain="a", disclosure="")
     store.save(replace(store.get("a"), replies_per_day=0))
     assert store.get("a").replies_per_day == 0
 
