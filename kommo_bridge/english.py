@@ -17,5 +17,7 @@ def listed(names: Sequence[str], most: int) -> str:
 
 def did_you_mean(typed: str, known: Iterable[str]) -> str:
     """`Did you mean model?`, or the empty text when nothing is near."""
-    found = get_close_matches(typed.lower().replace("-", "_"), list(known), n=1)
+    name = typed.lower().replace("-", "_")
+    found = get_close_matches(name, list(known), n=3)
+    found.sort(key=lambda one: sorted(one) != sorted(name))  # letters swapped come first
     return f"Did you mean {found[0]}?" if found else ""

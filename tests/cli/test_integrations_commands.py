@@ -339,7 +339,7 @@ def test_an_export_without_secrets_changes_none_when_imported(operator: Operator
         (["set", "other", "name=x"], "There is no integration"),
         (["disable", "other"], "There is no integration"),
         (["remove", "other"], "There is no integration"),
-        (["set", "acme", "colour=red"], "'colour' is not a field. Fields are integration_id,"),
+        (["set", "acme", "shade=red"], "'shade' is not a field. Fields are integration_id,"),
         (["set", "acme", "modle=x"], "'modle' is not a field. Did you mean model?"),
         (["set", "acme", 'no_text_text={"en": "a",}'], "no_text_text must not be empty"),
         (["set", "acme", SECRET], "Say KEY=VALUE"),
