@@ -9,6 +9,7 @@
     │   ├── RateLimited            429: too many widget requests from one integration
     │   └── QueueUnavailable       503: Redis cannot take the job
     ├── IntegrationError           a command about an integration cannot be carried out
+    ├── KnowledgeError             a source cannot be read, kept or found
     ├── PartnerError               a partner failed: permanent or not, and when to try again
     │   ├── AssistantError         the AI
     │   └── KommoError             Kommo
@@ -86,6 +87,10 @@ class QueueUnavailable(RefusedRequest):
 
 class IntegrationError(BridgeError):
     """A command about an integration cannot be carried out. The message says what to do."""
+
+
+class KnowledgeError(BridgeError):
+    """A file or page cannot be read, kept or found. The message says what to do."""
 
 
 class PartnerError(BridgeError):

@@ -22,7 +22,7 @@ ROWS = [
     {"queue"},
     {"answers"},
     {"ai"},
-    {"conversations"},
+    {"conversations", "knowledge"},
     {"integrations", "kommo"},
     {"telemetry", "outgoing", "widget"},
     {"settings", "redis_client"},
@@ -46,6 +46,9 @@ HOUSES = {
     "sqlite_utils": {"integrations"},
     "cryptography": {"integrations"},
     "PIL": {"widget/rules"},
+    "pypdf": {"knowledge/readers/pdf"},
+    "openpyxl": {"knowledge/readers/xlsx"},
+    "selectolax": {"knowledge/readers/html"},
     "prometheus_client": {"web/metrics_page"},
     "markdown_it": {"ai"},
     "sentry_sdk": {"telemetry"},
@@ -126,7 +129,9 @@ def test_the_package_itself_imports_nothing() -> None:
     assert list(imported(PACKAGE / "__init__.py")) == []
 
 
-@pytest.mark.parametrize("package", ["openai", "httpx2", "PIL", "sentry_sdk"])
+@pytest.mark.parametrize(
+    "package", ["openai", "httpx2", "PIL", "sentry_sdk", "kommo_bridge.knowledge"]
+)
 def test_the_web_process_does_not_import(package: str, tmp_path: Path) -> None:
     script = "import sys, wsgi; print(wsgi.app.name, sys.argv[1] in sys.modules)"
     env = {"SECRET_KEY": "for-this-test-only-" * 2, "DATABASE_PATH": str(tmp_path / "bridge.db")}
@@ -143,8 +148,9 @@ def test_the_web_process_does_not_import(package: str, tmp_path: Path) -> None:
     assert done.stdout == "kommo_bridge False\n", done.stderr
 
 
-def test_the_worker_does_not_import_flask() -> None:
-    script = "import sys, worker; print({'flask', 'gunicorn'} & sys.modules.keys())"
+def test_the_worker_does_not_import_what_it_may_never_need() -> None:
+    others = "{'flask', 'gunicorn', 'pypdf', 'openpyxl', 'selectolax'}"
+    script = f"import sys, worker; print({others} & sys.modules.keys())"
 
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False

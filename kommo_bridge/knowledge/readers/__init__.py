@@ -1,0 +1,1 @@
+"""One file for each kind of source. Bytes in, blocks out; no other file imports their packages."""
