@@ -206,7 +206,9 @@ class Calls:
         """The continue deadline has passed."""
         target = view.conversation.by_id[step.job_id]
         reason = "not continued before the deadline"
-        ended = replace(target, state=GIVEN_UP, unknown_since=None)
+        if target.unknown_since is not None:
+            reason = "not known before the deadline whether it was continued"
+        ended = replace(target, state=GIVEN_UP)
         turn = next((one for one in view.conversation.turns if step.job_id in one.job_ids), None)
         if target.let_go or turn is None:  # another Salesbot has sent the reply
             return self.state.keep(Changes(messages=(ended,), error=reason))
@@ -218,13 +220,14 @@ class Calls:
 
     def _handed_on(self, target: Message, turn: Turn, view: View) -> tuple[Turn, ...] | None:
         """A reply that may have arrived is not sent again through another Salesbot of its turn:
-        the fallback takes its place. None leaves the turns as they are."""
+        the fallback takes its place, and newer texts are a turn of their own. None leaves the turns
+        as they are."""
         if target.unknown_since is None or not turn.outcome:
             return None
         error = "not known whether the reply has arrived"
         text = self.wording.say("fallback")
         outcome = Outcome("fail", text, error=error, source="fallback")
-        return view.conversation.with_turn(replace(turn, outcome=outcome))
+        return view.conversation.with_turn(replace(turn, outcome=outcome, closed=True))
 
 
 def _is_last(ended: Message, turn: Turn, view: View) -> bool:

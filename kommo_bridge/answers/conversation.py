@@ -105,6 +105,8 @@ class Turn:
         final: Asking again cannot help.
         outcome: What the customer is to read; None until that is found.
         failed_at: When its first call to Kommo failed; None when none has.
+        closed: Its texts may have been answered by a call that nobody knows the result of: no text
+            joins it, and it is never asked about again.
     """
 
     job_ids: tuple[str, ...]
@@ -115,6 +117,7 @@ class Turn:
     final: bool = False
     outcome: Outcome | None = None
     failed_at: float | None = None
+    closed: bool = False
 
     def same_as(self, other: "Turn") -> bool:
         """Whether both are one turn: it grows only at its end, so its oldest text identifies it."""

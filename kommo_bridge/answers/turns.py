@@ -48,6 +48,8 @@ def turns_of(conversation: Conversation) -> list[Turn]:
 def with_newer(conversation: Conversation, turn: Turn) -> list[Message]:
     """A turn's texts and those that may still join it."""
     members = list(conversation.members(turn))
+    if turn.closed:
+        return members
     free = _free(conversation, (*conversation.turns, turn))
     return _joined(conversation.rules, members, [one for one in free if not one.outcome])
 

@@ -349,6 +349,15 @@ class TestHolding:
 
         assert isinstance(step(text("a"), text("b", 1), turns=(sorry,), at=1), Say)
 
+    def test_a_turn_whose_reply_may_have_arrived_takes_no_newer_text(self) -> None:
+        """The Salesbot that was called has been given up; the fallback is sent to the other."""
+        gone = text("b", 1, state="given_up", unknown_since=T + 5)
+        closed = turn("a", "b", outcome=SORRY, closed=True, failed_at=T + 5)
+
+        found = step(text("a"), gone, text("c", 20), turns=(closed,), at=21)
+
+        assert found == Send("a", closed)
+
 
 class TestSending:
     def test_to_the_newest_salesbot_of_the_turn(self) -> None:

@@ -144,6 +144,12 @@ FAULTS = (
         seed=3,
     ),
     Fault(
+        "newer texts join a turn whose reply may have arrived through a Salesbot that was given up",
+        ("T3",),
+        (Change("replace(turn, outcome=outcome, closed=True)", "replace(turn, outcome=outcome)"),),
+        seed=315708,
+    ),
+    Fault(
         "the AI's time is not bounded by the reply deadline",
         ("T5",),
         (Change("return Ask(case.turn, case.last_moment - now)",

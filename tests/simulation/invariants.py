@@ -119,7 +119,8 @@ class Invariants:
             return
         calls = self._calls(job_id)
         told = calls and calls[-1].heard and calls[-1].response == 404
-        if bot.taken and told and bot.account not in self.bridge.removed:
+        known = record.message.unknown_since is None
+        if bot.taken and told and known and bot.account not in self.bridge.removed:
             raise Broken("T1", f"{name} counts as given up, and was continued")
         if not bot.taken and not self._may_be_given_up(job_id, record, bot):
             raise Broken("T1", f"{name} was given up ({record.error})")
