@@ -15,6 +15,7 @@
     │   └── KommoError             Kommo
     ├── ContinuedWithFailure       a Salesbot was continued, but with the fallback sentence only
     ├── AlertError                 an alert could not be delivered
+    ├── ScenarioError              a scenario file is wrong; names the file, the scenario, the line
     ├── ArchiveError               the widget archive breaks a rule of Kommo
     └── BotFileError               the ready-made Salesbot cannot be made
 
@@ -145,6 +146,10 @@ class ContinuedWithFailure(BridgeError):
 
 class AlertError(BridgeError):
     """An alert could not be delivered. The message never holds the URL, which is a secret."""
+
+
+class ScenarioError(BridgeError):
+    """A scenario cannot be read. The message names the file, the scenario and the line."""
 
 
 class ArchiveError(BridgeError):

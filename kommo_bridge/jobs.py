@@ -156,12 +156,7 @@ def build_parts(settings: Settings, integrations: IntegrationStore | None = None
     integrations = integrations or IntegrationStore(settings.database_path, settings.secret_key)
     client = KommoClient(Pacer(redis), settings.kommo_extra_hosts)
     metrics, incidents, memory = Metrics(redis), Incidents(redis), Conversations(redis)
-    assistant = Assistant(
-        api_key=settings.openai_api_key,
-        base_url=settings.openai_base_url,
-        model=settings.openai_model,
-        timeout_seconds=settings.ai_timeout_seconds,
-    )
+    assistant = build_assistant(settings)
     steps = Steps(
         states=ConversationStates(redis),
         asker=Asker(assistant, memory, Usage(redis), metrics, incidents),
@@ -170,6 +165,16 @@ def build_parts(settings: Settings, integrations: IntegrationStore | None = None
         metrics=metrics,
     )
     return Parts(settings, redis, integrations, steps, client, assistant)
+
+
+def build_assistant(settings: Settings) -> Assistant:
+    """Build the AI from the settings."""
+    return Assistant(
+        api_key=settings.openai_api_key,
+        base_url=settings.openai_base_url,
+        model=settings.openai_model,
+        timeout_seconds=settings.ai_timeout_seconds,
+    )
 
 
 def _integration_of(request: WidgetRequest, parts: Parts) -> Integration:

@@ -20,9 +20,10 @@ from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.queue.enqueue import JobQueue
 from kommo_bridge.settings import Settings
 from local.partners.ai import StandInAI
+from local.partners.ai_told import told_reply
 from local.partners.kommo.account import Account
 from local.partners.kommo.server import StandInKommo
-from local.processes import process_environ, run_bridge
+from local.processes import ROOT, process_environ, run_bridge
 from local.redis_server import RedisServer
 
 # The normal run tries the same examples each time; `make fuzz` sets FUZZ_EXAMPLES, which tries as
@@ -185,3 +186,37 @@ def bridge(settings: Settings, acme: Integration, tmp_path: Path) -> Iterator[Br
     environ = process_environ(settings) | {"LOG_LEVEL": "DEBUG"}
     with run_bridge(environ, tmp_path / "bridge.log"):
         yield Bridge(f"http://127.0.0.1:{environ['PORT']}", environ, tmp_path / "bridge.log")
+
+
+@pytest.fixture
+def told_ai() -> Iterator[StandInAI]:
+    """An AI that knows what it was told."""
+    with StandInAI(told_reply, api_key="sk-stand-in") as server:
+        yield server
+
+
+@pytest.fixture
+def offline(told_ai: StandInAI, tmp_path: Path) -> Settings:
+    """Settings that lead to that AI, and to no Redis."""
+    return Settings(
+        secret_key=SECRET_KEY,
+        redis_url="redis://127.0.0.1:9/0",
+        database_path=tmp_path / "bridge.db",
+        openai_api_key="sk-stand-in",
+        openai_base_url=told_ai.base_url,
+        openai_model="stand-in",
+    )
+
+
+@pytest.fixture
+def shop() -> Integration:
+    """Flora, the flower shop of docs/scenarios, not live yet."""
+    instructions = (ROOT / "docs" / "scenarios" / "flower-shop.txt").read_text(encoding="utf-8")
+    return Integration(
+        integration_id="0b01c2d3-0000-4000-8000-00000000f10a",
+        subdomain="flora",
+        secret_key=SECRET_KEY,
+        access_token="token",
+        instructions=instructions,
+        enabled=False,
+    )

@@ -17,7 +17,7 @@ PACKAGE = ROOT / "kommo_bridge"
 ROWS = [
     {"app"},
     {"web", "cli"},
-    {"monitoring"},
+    {"monitoring", "scenarios"},
     {"jobs"},
     {"queue"},
     {"answers"},

@@ -1,0 +1,1 @@
+"""Written conversations: an assistant is tried before customers meet it."""

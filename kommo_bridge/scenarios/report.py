@@ -1,0 +1,113 @@
+"""What came of the runs, for people and for machines. Pure: runs in, lines or plain types out."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from kommo_bridge.scenarios.checks import Miss
+from kommo_bridge.scenarios.run import Difference, Run, by_trial
+
+# Zero failures in n runs: with 95 % confidence no more than about 3/n fail ("rule of three").
+RULE_OF_THREE = 3
+MAX_SHOWN = 600
+
+
+def rows(runs: Sequence[Run]) -> list[tuple[str, ...]]:
+    """The table: a row for each scenario, a column for each label; `k of n` held."""
+    held: dict[str, dict[str, str]] = {}
+    labels: dict[str, None] = {}
+    for trial, own in by_trial(runs):
+        count = sum(one.held for one in own)
+        text = f"{count} of {len(own)}" + ("" if count == len(own) else "  FAILED")
+        held.setdefault(trial.scenario.id, {})[trial.label] = text
+        labels[trial.label] = None
+    header = ("SCENARIO", *(label or "HELD" for label in labels))
+    return [header, *((id_, *(one.get(name, "-") for name in labels)) for id_, one in held.items())]
+
+
+def differences(runs: Sequence[Run]) -> Iterator[str]:
+    """The first reply of each trial that is not as it must be, against what was expected."""
+    for trial, own in by_trial(runs):
+        failed = next((one for one in own if one.difference), None)
+        if failed is None or failed.difference is None:
+            continue
+        label = f", {trial.label}" if trial.label else ""
+        yield ""
+        yield f"{trial.scenario.id}{label}, run {failed.number}, turn {failed.difference.turn}"
+        yield from _turn(failed.difference)
+
+
+def summary(runs: Sequence[Run], seconds: float) -> Iterator[str]:
+    """How much it took, and how sure one may be."""
+    trials = list(by_trial(runs))
+    good = sum(all(one.held for one in own) for _, own in trials)
+    tokens = sum(one.tokens for one in runs)
+    yield f"{good} of {len(trials)} scenarios held in every run."
+    yield f"{tokens:,} tokens, {seconds:.1f} s."
+    yield confidence(len(runs), sum(not one.held for one in runs))
+
+
+def confidence(count: int, failed: int) -> str:
+    """What so many runs prove."""
+    if failed:
+        return f"{failed} of {count} runs failed."
+    share = min(1.0, RULE_OF_THREE / count)
+    return f"None of {count} runs failed: up to {share:.0%} of them may still fail (95 % sure)."
+
+
+def as_json(runs: Sequence[Run], seconds: float) -> dict[str, Any]:
+    """The same for machines; `seconds` is how long it took in all."""
+    return {
+        "held": all(one.held for one in runs),
+        "runs": len(runs),
+        "failed": sum(not one.held for one in runs),
+        "tokens": sum(one.tokens for one in runs),
+        "seconds": round(seconds, 3),
+        "scenarios": [
+            {
+                "id": trial.scenario.id,
+                "integration": trial.integration.subdomain,
+                "label": trial.label,
+                "held": sum(one.held for one in own),
+                "runs": [_run(one) for one in own],
+            }
+            for trial, own in by_trial(runs)
+        ],
+    }
+
+
+def _run(run: Run) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "number": run.number,
+        "held": run.held,
+        "tokens": run.tokens,
+        "seconds": round(run.seconds, 3),
+    }
+    if run.difference:
+        found["difference"] = {
+            "turn": run.difference.turn,
+            "customer": run.difference.customer,
+            "observed": vars(run.difference.observed),
+            "misses": [vars(one) for one in run.difference.misses],
+        }
+    return found
+
+
+def _turn(difference: Difference) -> Iterator[str]:
+    said = difference.observed.reply or f"({difference.observed.error or 'says nothing'})"
+    yield from _block("customer", difference.customer)
+    yield from _block("assistant", f"[{difference.observed.outcome}] {said}")
+    for miss in difference.misses:
+        yield from _block("expected", _sentence(miss))
+
+
+def _sentence(miss: Miss) -> str:
+    text = f"{miss.key}: {miss.expected}"
+    return f"{text}; it was {miss.found}" if miss.found else text
+
+
+def _block(name: str, text: str) -> Iterator[str]:
+    shown = text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + " ..."
+    first, *more = shown.split("\n")
+    yield f"  {name:<10} {first}"
+    for line in more:
+        yield f"  {'':<10} {line}"

@@ -1,0 +1,146 @@
+"""`flask test`, as an owner types it."""
+
+import json
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from redis import Redis
+
+from kommo_bridge.app import create_app
+from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.integrations.store import IntegrationStore
+from kommo_bridge.settings import Settings
+from local.partners.ai import StandInAI
+from local.partners.kommo.server import StandInKommo
+from local.processes import ROOT
+
+SHOP = str(ROOT / "docs" / "scenarios" / "flower-shop.toml")
+ONE = """
+[[scenario]]
+id = "hours"
+[[scenario.turns]]
+customer = "Are you open on Sunday?"
+outcome = "reply"
+contains = "{}"
+"""
+
+
+@pytest.fixture(autouse=True)
+def flora(offline: Settings, shop: Integration) -> None:
+    """The flower shop is in the store."""
+    store = IntegrationStore(offline.database_path, offline.secret_key)
+    store.migrate()
+    store.add(shop)
+
+
+@pytest.fixture
+def one(tmp_path: Path) -> Path:
+    """A file with one scenario that holds."""
+    path = tmp_path / "one.toml"
+    path.write_text(ONE.format("9:00"), encoding="utf-8")
+    return path
+
+
+def dump(path: Path) -> list[str]:
+    """Everything in a database."""
+    with closing(sqlite3.connect(path)) as connection:
+        return list(connection.iterdump())
+
+
+def run(settings: Settings, *arguments: str) -> Result:
+    return create_app(settings).test_cli_runner().invoke(args=["test", *arguments])
+
+
+def test_all_that_holds_is_status_0_and_says_how_sure_one_may_be(offline: Settings) -> None:
+    done = run(offline, "flora", SHOP, "--repeat", "2")
+
+    assert done.exit_code == 0, done.output
+    assert "price-of-21-roses               2 of 2" in done.output
+    assert "20 of 20 scenarios held in every run." in done.output
+    assert "None of 40 runs failed: up to 8% of them may still fail (95 % sure)." in done.output
+
+
+def test_a_failure_is_status_1_and_shows_the_reply_against_what_was_expected(
+    offline: Settings, one: Path
+) -> None:
+    one.write_text(ONE.format("24 hours"), encoding="utf-8")
+
+    done = run(offline, "flora", str(one))
+
+    assert done.exit_code == 1
+    assert "hours     0 of 3  FAILED" in done.output
+    assert "hours, run 1, turn 1\n  customer   Are you open on Sunday?\n" in done.output
+    assert "  assistant  [reply] We are open every day" in done.output
+    assert "  expected   contains: 24 hours" in done.output
+    assert "3 of 3 runs failed." in done.output
+
+
+def test_models_are_compared_side_by_side(offline: Settings, one: Path, told_ai: StandInAI) -> None:
+    done = run(offline, "flora", str(one), "--compare", "small, large", "--repeat", "1")
+
+    assert done.output.splitlines()[:2] == [
+        "SCENARIO  small   large",
+        "hours     1 of 1  1 of 1",
+    ]
+    assert {one["model"] for one in told_ai.requests} == {"small", "large"}
+
+
+def test_another_model_is_tried(offline: Settings, one: Path, told_ai: StandInAI) -> None:
+    run(offline, "flora", str(one), "--model", "other", "--repeat", "1")
+
+    assert [one["model"] for one in told_ai.requests] == ["other"]
+
+
+def test_the_results_are_json_for_machines(offline: Settings, one: Path, tmp_path: Path) -> None:
+    one.write_text(ONE.format("24 hours"), encoding="utf-8")
+
+    run(offline, "flora", str(one), "--json", str(tmp_path / "out.json"))
+    printed = run(offline, "flora", str(one), "--json", "-", "--repeat", "1")
+
+    kept = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    assert (kept["held"], kept["runs"], kept["failed"]) == (False, 3, 3)
+    [scenario] = kept["scenarios"]
+    assert scenario["id"] == "hours"
+    difference = scenario["runs"][0]["difference"]
+    assert difference["misses"][0]["expected"] == "24 hours"
+    assert difference["observed"]["outcome"] == "reply"
+    assert json.loads(printed.stdout)["runs"] == 1
+
+
+def test_what_cannot_run_is_one_sentence(offline: Settings, one: Path) -> None:
+    one.write_text("[[scenario]]\nid = 'one'\nwhat = 1", encoding="utf-8")
+
+    wrong, none = run(offline, "flora", str(one)), run(offline, "nobody", str(one))
+
+    assert wrong.exit_code == none.exit_code == 1
+    assert wrong.output.startswith("Error: one.toml, scenario 'one', line 3: 'what' is not a key")
+    assert none.output.startswith("Error: There is no integration 'nobody'")
+
+
+def test_a_run_changes_no_figure_no_cap_no_memory_and_calls_no_kommo(
+    offline: Settings,
+    settings: Settings,
+    shop: Integration,
+    redis: Redis,
+    kommo: StandInKommo,
+) -> None:
+    """Live, with the Redis and the Kommo that customers are answered with."""
+    live = replace(
+        offline, redis_url=settings.redis_url, kommo_extra_hosts=settings.kommo_extra_hosts
+    )
+    store = IntegrationStore(live.database_path, live.secret_key)
+    store.save(replace(shop, enabled=True, replies_per_day=1, pause_tag="human"))
+    redis.set("kommo_bridge:of-somebody", "1")
+    account = kommo.add_account("flora", 5, shop.integration_id, "s" * 64, "token")
+    kept = dump(live.database_path)
+
+    done = run(live, "flora", SHOP, "--repeat", "1")
+
+    assert done.exit_code == 0, done.output
+    assert redis.keys() == [b"kommo_bridge:of-somebody"]
+    assert (kommo.calls(account), kommo.arrivals) == ((), [])
+    assert dump(live.database_path) == kept
