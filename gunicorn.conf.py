@@ -1,14 +1,16 @@
 """gunicorn's settings, found by itself in the working directory; `PORT` it reads on its own."""
 
+import logging
 import os
 import sys
 from typing import Any
 
 from dotenv import load_dotenv
 
+from kommo_bridge import __version__
 from kommo_bridge.errors import SettingsError
 from kommo_bridge.settings import Settings
-from kommo_bridge.telemetry.logs import set_up_logging
+from kommo_bridge.telemetry.logs import log_event, set_up_logging
 
 load_dotenv(".env")
 try:
@@ -17,6 +19,7 @@ except SettingsError as error:
     print(f"kommo_bridge does not start. {error}", file=sys.stderr)  # noqa: T201
     sys.exit(4)
 set_up_logging(settings.log_level, settings.log_format)
+log_event(logging.getLogger("kommo_bridge.web"), "web starts", version=__version__)
 
 worker_class = "kommo_bridge.web.gunicorn_worker.DeadlineWorker"
 logger_class = "kommo_bridge.web.gunicorn_worker.PlainLogger"

@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def _build() -> Parts:
-    settings = start(os.environ)
+    settings = start(os.environ, "worker")
     store = open_store(settings)
     require_ai_key(settings, store)
     return build_parts(settings, store)

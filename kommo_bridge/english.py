@@ -15,9 +15,9 @@ def listed(names: Sequence[str], most: int) -> str:
     return ", ".join(names[:most]) + more
 
 
-def did_you_mean(typed: str, known: Iterable[str]) -> str:
-    """`Did you mean model?`, or the empty text when nothing is near."""
-    name = typed.lower().replace("-", "_")
-    found = get_close_matches(name, list(known), n=3)
+def did_you_mean(typed: str, known: Iterable[str], nearly: float = 0.6) -> str:
+    """`Did you mean model?`, or the empty text when nothing is near (from 0 to 1, as difflib)."""
+    name = typed.replace("-", "_")
+    found = get_close_matches(name, list(known), n=3, cutoff=nearly)
     found.sort(key=lambda one: sorted(one) != sorted(name))  # letters swapped come first
     return f"Did you mean {found[0]}?" if found else ""

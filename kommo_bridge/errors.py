@@ -112,7 +112,16 @@ class PartnerError(BridgeError):
 
 
 class AssistantError(PartnerError):
-    """The AI gave no reply."""
+    """The AI gave no reply.
+
+    Attributes:
+        status: The HTTP status, None when there was no response.
+        sentence: The server's own words. They may quote the customer: only for the doctor, whose
+            question holds none; never logged.
+    """
+
+    status: int | None = None
+    sentence: str = ""
 
 
 class KommoError(PartnerError):

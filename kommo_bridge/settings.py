@@ -168,6 +168,8 @@ def _url(*schemes: str) -> Callable[[str], str]:
 
 def _public_url(text: str) -> str:
     """The origin under which Kommo reaches us; a trailing slash is dropped."""
+    if "://" not in text:
+        raise ValueError(f"it must begin with https://, such as https://{text.strip('/')}.")
     parts = urlsplit(_url("https", "http")(text))
     if parts.query or parts.fragment:
         raise ValueError("it must be a plain address such as https://bridge.example.com.")

@@ -22,7 +22,7 @@ def test_a_long_list_is_cut_and_says_so() -> None:
     ("typed", "meant"),
     [
         ("modle", "Did you mean model?"),
-        ("Handoff-Text", "Did you mean handoff_text?"),
+        ("handoff-txt", "Did you mean handoff_text?"),
         ("colour", ""),
     ],
 )

@@ -19,6 +19,7 @@ from kommo_bridge.errors import AssistantError
 
 # No model reads more. A larger number is wrong, and caps are counted with it.
 MAX_TOKENS = 10_000_000
+MAX_SENTENCE = 400  # characters of a server's words that the doctor shows
 MAX_RETRY_AFTER_SECONDS = 3600
 TRANSIENT_STATUSES = frozenset({408, 409, 425, 429})
 
@@ -61,8 +62,7 @@ def read_reply(body: bytes) -> Reply:
 
 def read_reason(error: openai.APIStatusError) -> Reason | None:
     """Why the prompt was refused; None where no other prompt can help."""
-    body = error.body
-    sentence = body.get("message") if isinstance(body, dict) else body
+    sentence = error.body.get("message") if isinstance(error.body, dict) else error.body
     return reason_of(error.status_code, error.code, error.type, error.param, sentence)
 
 
@@ -71,11 +71,20 @@ def read_error(error: openai.APIStatusError) -> AssistantError:
     status = error.status_code
     words = identifiers(error.code, error.type)
     transient = status in TRANSIENT_STATUSES or status >= 500  # noqa: PLR2004
-    return AssistantError(
+    read = AssistantError(
         " ".join(["the AI answered", str(status), *words]),
         permanent=not transient or "insufficient_quota" in words,
         retry_after_seconds=retry_after(error.response.headers),
     )
+    read.status, read.sentence = status, _sentence(error)
+    return read
+
+
+def _sentence(error: openai.APIStatusError) -> str:
+    """What the server says, on one line and not at any length."""
+    said = error.body.get("message") if isinstance(error.body, dict) else error.body
+    text = " ".join(said[:MAX_SENTENCE].split()) if isinstance(said, str) else ""
+    return "".join(character for character in text if character.isprintable())
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

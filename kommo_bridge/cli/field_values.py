@@ -1,5 +1,6 @@
 """`KEY=VALUE` of `flask integrations set`: where a value comes from, and what is asked back."""
 
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
@@ -10,6 +11,7 @@ import click
 
 from kommo_bridge.errors import IntegrationError
 from kommo_bridge.integrations.integration import (
+    DOMAINS,
     FIELDS,
     KINDS,
     SECRETS,
@@ -18,6 +20,7 @@ from kommo_bridge.integrations.integration import (
     unknown_field,
 )
 from kommo_bridge.integrations.kinds import Text
+from kommo_bridge.integrations.shapes import shape_warnings
 
 NAMES = ", ".join(FIELDS)
 # A text of so many characters is not emptied or halved without a question.
@@ -59,6 +62,19 @@ def file_name_meant(key: str, value: str) -> bool:
         return isinstance(KINDS.get(key), Text) and bool(value) and Path(value).is_file()
     except (OSError, ValueError):  # too long for a name
         return False
+
+
+def account_of(subdomain: str) -> dict[str, str]:
+    """Subdomain and domain of an account's whole address; nothing where it is none."""
+    hosts = "|".join(map(re.escape, DOMAINS))
+    found = re.fullmatch(rf"(?:https?://)?([^./]+)\.({hosts})(?:/.*)?", subdomain.lower().strip())
+    return {"subdomain": found[1], "domain": found[2]} if found else {}
+
+
+def warn_of_shapes(integration: Integration, names: Iterable[str], whose: str = "") -> None:
+    """Say on standard error what does not look like Kommo's."""
+    for warning in shape_warnings(integration, names):
+        click.echo(f"Warning: {whose}{warning}", err=True)
 
 
 def _value(key: str, value: str) -> str:

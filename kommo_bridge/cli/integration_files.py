@@ -11,6 +11,7 @@ from typing import Any
 import click
 from flask.cli import AppGroup
 
+from kommo_bridge.cli.field_values import warn_of_shapes
 from kommo_bridge.cli.tables import errors_as_messages
 from kommo_bridge.english import counted
 from kommo_bridge.errors import IntegrationError
@@ -28,6 +29,8 @@ def file_commands(group: AppGroup, store: IntegrationStore) -> None:
         """Add or update integrations from a JSON list, as `export` prints it. All or nothing."""
         with errors_as_messages():
             changes = store.fill(_read_list(file))
+        for change in changes:
+            warn_of_shapes(change.after, change.fields, f"{change.after.subdomain}: ")
         click.echo(f"Imported {counted(len(changes), 'integration')}: {_counts(changes)}.")
 
     @group.command("export")

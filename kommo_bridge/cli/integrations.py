@@ -7,10 +7,18 @@ from typing import Any
 import click
 from flask.cli import AppGroup
 
-from kommo_bridge.cli.field_values import changed, file_name_meant, is_loss, shorter
+from kommo_bridge.cli.field_values import (
+    account_of,
+    changed,
+    file_name_meant,
+    is_loss,
+    shorter,
+    warn_of_shapes,
+)
 from kommo_bridge.cli.integration_files import file_commands, read_text
 from kommo_bridge.cli.integration_health import health_commands
 from kommo_bridge.cli.tables import errors_as_messages, table
+from kommo_bridge.integrations.filling import Change
 from kommo_bridge.integrations.integration import (
     DOMAINS,
     FIELDS,
@@ -94,11 +102,13 @@ def _adding_commands(group: AppGroup, store: IntegrationStore) -> None:
     def add(instructions_file: str | None, **given: Any) -> None:
         """Add one integration. Secrets come from options, the environment or a hidden prompt."""
         values = {key: value for key, value in given.items() if value is not None}
+        values |= account_of(values["subdomain"])
         if instructions_file:
             values["instructions"] = read_text(instructions_file)
         with errors_as_messages():
             integration = from_mapping(values)
             store.add(integration)
+        warn_of_shapes(integration, values)
         click.echo(f"Added {integration.host}. Next: flask integrations check {_name(integration)}")
 
 
@@ -119,6 +129,7 @@ def _changing_commands(group: AppGroup, store: IntegrationStore, settings: Setti
             refuse_if_overwritten(settings, before, after)
             _ask_back(changes, before, after, yes=yes)
             store.rename(before, after)
+        warn_of_shapes(after, Change(before, after).fields)
         click.echo(f"Changed {after.host}.")
 
     @group.command("disable")

@@ -55,7 +55,7 @@ CAPS = tuple(  # of the whole integration
 
 def unknown_field(name: str) -> str:
     """What is said of a name that is no field: the one that was meant, else all."""
-    meant = did_you_mean(name, FIELDS) or f"Fields are {', '.join(FIELDS)}."
+    meant = did_you_mean(name.lower(), FIELDS) or f"Fields are {', '.join(FIELDS)}."
     return f"{name!r} is not a field. {meant}"
 
 

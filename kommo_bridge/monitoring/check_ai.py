@@ -6,9 +6,18 @@ from collections.abc import Iterator
 from kommo_bridge.ai.assistant import Assistant
 from kommo_bridge.ai.prompt import HARMLESS
 from kommo_bridge.errors import AssistantError
+from kommo_bridge.integrations.ai_server import AIServer, ai_server
 from kommo_bridge.monitoring.check import Context, Finding
 
 AI_SECONDS = 30.0
+SERVER_ERROR = 500
+ADVICE = {
+    401: "check the key",
+    403: "check the key and what it may use",
+    404: "check model and base URL",
+    413: "shorten the instructions",
+    429: "its limit or quota is used up: wait, or raise it there",
+}
 
 
 def check_ai(context: Context) -> Iterator[Finding]:
@@ -24,8 +33,29 @@ def check_ai(context: Context) -> Iterator[Finding]:
     try:
         assistant.reply(context.integration, HARMLESS, seconds=AI_SECONDS)
     except AssistantError as error:
-        yield Finding("AI", "fault", f"{error} (model {model}): check key, model and base URL")
+        server = ai_server(context.integration, settings.openai_api_key, settings.openai_base_url)
+        said = f", in its words: {error.sentence}" if error.sentence else ""
+        asked = f"{_without_password(server.base_url)}, model {model}"
+        yield Finding("AI", "fault", f"{error} ({asked}){said}: {_advice(error, server)}")
     else:
         yield Finding("AI", "ok", f"{model} answers, {time.monotonic() - started:.1f} s")
     finally:
         assistant.close()
+
+
+def _advice(error: AssistantError, server: AIServer) -> str:
+    """What to do about each cause."""
+    if not server.usable:
+        return "set OPENAI_API_KEY, or the integration's ai_api_key or ai_base_url"
+    if error.status is None:
+        return "is that server up, and are base URL and model right?"
+    if error.status >= SERVER_ERROR:
+        return "that server has a fault of its own: look at its log, or try later"
+    return ADVICE.get(error.status, "check key, model, base URL and the length of the instructions")
+
+
+def _without_password(url: str) -> str:
+    """A base URL without what may be secret in it."""
+    scheme, _, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path.partition('?')[0]}"

@@ -2,16 +2,25 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import fields
 
+from kommo_bridge import __version__
+from kommo_bridge.english import did_you_mean
 from kommo_bridge.settings import Settings, redis_warnings
 from kommo_bridge.telemetry.error_reports import start_error_reports
 from kommo_bridge.telemetry.logs import log_event, set_up_logging
 
+# How near: 9 of 10 letters, or two of twelve that changed places.
+NEARLY = 0.9
+
 logger = logging.getLogger(__name__)
 
 
-def start(environ: Mapping[str, str]) -> Settings:
+def start(environ: Mapping[str, str], process: str = "") -> Settings:
     """Read and check the settings, and log as they say from now on.
+
+    Args:
+        process: Named in the first line of the log, with the version; a command has no such line.
 
     Raises:
         SettingsError: A variable is missing or wrong; the message names it.
@@ -20,6 +29,18 @@ def start(environ: Mapping[str, str]) -> Settings:
     set_up_logging(settings.log_level, settings.log_format)
     if settings.sentry_dsn:
         start_error_reports(settings.sentry_dsn)
+    if process:
+        log_event(logger, f"{process} starts", version=__version__)
+    for warning in misspelt(environ):
+        log_event(logger, warning, level=logging.WARNING)
     for warning in redis_warnings(settings.redis_url):
         log_event(logger, warning, level=logging.WARNING)
     return settings
+
+
+def misspelt(environ: Mapping[str, str]) -> list[str]:
+    """Variables that are nearly the name of a setting which is not set."""
+    unset = [name for item in fields(Settings) if not environ.get(name := item.name.upper())]
+    known = {item.name.upper() for item in fields(Settings)}
+    found = [(name, did_you_mean(name, unset, NEARLY)) for name in environ if name not in known]
+    return [f"{name} is not a setting. {meant}" for name, meant in found if meant]

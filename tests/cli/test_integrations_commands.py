@@ -231,6 +231,56 @@ def test_what_the_next_start_would_undo_is_refused(operator: Operator, command: 
     assert filled("set", "acme", "model=other").exit_code == 0
 
 
+ODD_SHAPES = [
+    ("integration_id=123", "an integration id is a UUID of 36 characters; this has 3"),
+    ("secret_key=short", "a secret key has 64 letters and digits; this has 5"),
+    ("access_token=abc", "a long-lived token is three long parts joined by dots"),
+]
+
+
+@pytest.mark.parametrize(("change", "told"), ODD_SHAPES)
+def test_what_does_not_look_like_kommos_is_stored_with_a_warning(
+    operator: Operator, change: str, told: str
+) -> None:
+    operator.adds()
+
+    changed = operator("set", "acme", change)
+    again = operator("set", "acme", "name=New")
+
+    assert changed.exit_code == 0
+    assert (
+        f"Warning: {change.partition('=')[0]} does not look like Kommo's: {told}" in changed.stderr
+    )
+    assert again.stderr == ""
+
+
+def test_what_looks_like_kommos_gives_no_warning(operator: Operator) -> None:
+    token = f"{'a' * 40}.{'b_-' * 200}.{'c' * 80}"
+    env = {"KOMMO_SECRET_KEY": secrets.token_hex(32), "KOMMO_ACCESS_TOKEN": token}
+
+    good = operator("add", "--subdomain", "acme", "--integration-id", INTEGRATION_ID, env=env)
+    odd = operator.adds(subdomain="odd")
+    listed = operator("export", "--with-secrets").output.replace('"acme"', '"third"')
+    imported = operator("import", "-", typed=listed)
+
+    assert good.stderr == ""
+    assert odd.stderr.count("Warning: ") == 2
+    assert imported.stderr == ""
+    assert token not in imported.output
+
+
+@pytest.mark.parametrize("typed", ["https://Acme.kommo.com", "acme.kommo.com/", "acme.kommo.com"])
+def test_the_address_of_an_account_is_understood(operator: Operator, typed: str) -> None:
+    assert operator.adds(subdomain=typed).exit_code == 0
+    assert operator.acme.host == "acme.kommo.com"
+
+
+def test_the_address_says_the_domain_too(operator: Operator) -> None:
+    operator.adds(subdomain="https://acme.amocrm.ru/leads/")
+
+    assert operator.acme.host == "acme.amocrm.ru"
+
+
 def test_a_renamed_account_is_named_anew(operator: Operator) -> None:
     operator.adds()
 
@@ -265,7 +315,7 @@ def test_an_export_can_be_imported(operator: Operator, tmp_path: Path) -> None:
 
     result = operator("import", str(file))
 
-    assert result.output == "Imported 1 integration: 1 added, 0 changed, 0 unchanged.\n"
+    assert result.stdout == "Imported 1 integration: 1 added, 0 changed, 0 unchanged.\n"
     assert operator.acme == before
 
 
@@ -278,7 +328,7 @@ def test_an_import_says_what_it_added_and_changed(operator: Operator) -> None:
 
     result = operator("import", "-", typed=json.dumps(items))
 
-    assert result.output == "Imported 4 integrations: 1 added, 1 changed, 2 unchanged.\n"
+    assert result.stdout == "Imported 4 integrations: 1 added, 1 changed, 2 unchanged.\n"
 
 
 def test_an_import_of_two_entries_for_one_account_is_refused_with_both_named(

@@ -147,6 +147,57 @@ def test_the_ai_is_asked_with_the_instructions_of_the_integration(
     assert "from nine to five" in str(ai.requests[-1])
 
 
+@pytest.mark.parametrize(
+    ("status", "code", "advice"),
+    [
+        (401, "invalid_api_key", "check the key"),
+        (404, "model_not_found", "check model and base URL"),
+        (429, "insufficient_quota", "its limit or quota is used up: wait, or raise it there"),
+        (500, None, "that server has a fault of its own: look at its log, or try later"),
+    ],
+)
+def test_a_refusal_of_the_ai_is_told_with_its_words_the_url_and_what_to_do(
+    settings: Settings,
+    acme: Integration,
+    ai: StandInAI,
+    caplog: pytest.LogCaptureFixture,
+    status: int,
+    code: str | None,
+    advice: str,
+) -> None:
+    ai.faults.order(openai_error(status, code, "Your plan\n ended."), times=None)
+    url = ai.base_url.replace("://", "://user:hidden@")
+    caplog.set_level(logging.DEBUG, "kommo_bridge")
+
+    [found] = check_ai(Context(replace(acme, ai_base_url=url, model="m"), settings, "", ""))
+
+    assert found.state == "fault"
+    assert f"the AI answered {status}" in found.text
+    assert f"({ai.base_url}, model m), in its words: Your plan ended.: {advice}" in found.text
+    assert "hidden" not in found.text
+    assert "Your plan" not in caplog.text
+
+
+def test_an_ai_that_nobody_answers_for_is_told_with_its_url(
+    settings: Settings, acme: Integration, silent_port: int
+) -> None:
+    url = f"http://127.0.0.1:{silent_port}/v1"
+
+    [found] = check_ai(Context(replace(acme, ai_base_url=url), settings, "", ""))
+
+    assert f"({url}, model stand-in): is that server up" in found.text
+
+
+def test_without_any_key_the_settings_that_are_missing_are_named(
+    settings: Settings, acme: Integration
+) -> None:
+    without = replace(settings, openai_api_key=None, openai_base_url=None)
+
+    [found] = check_ai(Context(acme, without, "", ""))
+
+    assert found.text.endswith("set OPENAI_API_KEY, or the integration's ai_api_key or ai_base_url")
+
+
 def test_a_message_that_waits_behind_an_undelivered_answer_says_so(
     parts: Parts, ask: Ask, kommo: StandInKommo, caplog: pytest.LogCaptureFixture
 ) -> None:
