@@ -47,4 +47,6 @@ def test_without_an_ai_key_the_start_is_refused(settings: Settings, acme: Integr
 
     assert acme.ai_api_key == ""
     assert done.returncode == 1
-    assert done.stderr.startswith("The worker does not start. OPENAI_API_KEY is not set")
+    begins, ends = done.stderr.splitlines()
+    assert " worker starts version=" in begins
+    assert ends.startswith("The worker does not start. OPENAI_API_KEY is not set")

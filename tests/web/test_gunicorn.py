@@ -421,6 +421,7 @@ class TestStop:
 
         lines = (tmp_path / "web.log").read_text().splitlines()
         told = [json.loads(line)["event"] if log_format == "json" else line for line in lines]
+        assert "web starts" in told[0]
         assert [line for line in told if "Shutting down" in line]
         assert not [line for line in told if "Traceback" in line or "Logging error" in line]
         if log_format == "text":
