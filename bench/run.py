@@ -13,6 +13,7 @@ from pathlib import Path
 import acknowledgement
 import answers
 import growth
+import knowledge
 import recovery
 from report import ROOT, table, write_json
 
@@ -24,7 +25,7 @@ def main() -> None:
     target: Path = parser.parse_args().json
     started = time.monotonic()
     figures = []
-    for part in (acknowledgement, answers, growth, recovery):
+    for part in (acknowledgement, answers, growth, knowledge, recovery):
         print(f"{time.monotonic() - started:4.0f} s  {part.__name__} ...", flush=True)
         figures += part.measure()
     print(f"{time.monotonic() - started:4.0f} s  done\n")

@@ -15,6 +15,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "acknowledgement": {"seconds": 0.3, "rounds": 1},
     "answers": {"at_once": (2,), "answers": 2, "pool": 0},
     "pace": {"runs": 1, "answers": 2, "busy": 0},
+    "knowledge": {"many": 100},
     "growth": {"integrations": (1, 3), "conversations": (0, 5), "queued": (0, 5)},
 }
 
