@@ -145,18 +145,24 @@ def holds_back_until(turn: Turn, rules: Rules, now: float) -> float:
 def gives_way(conversation: Conversation, turns: Sequence[Turn], turn: Turn, now: float) -> bool:
     """A turn that failed before lets another one go first that must soon be told something.
 
-    Its next call may hang until that one's deadline has passed. A last call gives way only in the
-    first half of its time.
+    Its next call may hang until that one's deadline has passed. A last call gives way as long as
+    there is time for it afterwards.
     """
     rules = conversation.rules
     due = [
         one for one in conversation.members(turn) if one.waits and not _last_call_made(one, rules)
     ]
-    if any(now >= sum(last_window(one, rules)) / 2 for one in due):
+    if any(now >= _latest_start(one, rules) for one in due):
         return False
     others = [one for one in turns if one is not turn and one.failed_at is None]
     ends = [last_moment(members, rules) for one in others if (members := conversation.members(one))]
     return any(end < now + ROOM_FOR_A_CALL for end in ends)
+
+
+def _latest_start(message: Message, rules: Rules) -> float:
+    """When a last call must begin to end in its time; in a short one, from its middle on."""
+    start, end = last_window(message, rules)
+    return max((start + end) / 2, end - ROOM_FOR_A_CALL)
 
 
 def ids(messages: Sequence[Message]) -> tuple[str, ...]:

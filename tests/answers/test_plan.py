@@ -545,9 +545,11 @@ class TestTheNextTurn:
 
         assert step(*messages, turns=(self.STUCK, next_one), at=165) == Send("a", self.STUCK)
 
-    @pytest.mark.parametrize(("at", "goes"), [(860, False), (870, True)])
-    def test_nor_in_the_second_half_of_its_last_minute(self, at: float, *, goes: bool) -> None:
-        asking = turn("b", asked=1, failures=1, retry_at=T + 880)
+    @pytest.mark.parametrize(
+        ("at", "goes"), [(END - ROOM_FOR_A_CALL - 1, False), (END - ROOM_FOR_A_CALL, True)]
+    )
+    def test_nor_when_its_last_call_would_come_too_late(self, at: float, *, goes: bool) -> None:
+        asking = turn("b", asked=1, failures=1, retry_at=T + END)
         messages = (text("a"), text("b", at + 5 - LAST))
 
         found = step(*messages, turns=(self.STUCK, asking), at=at)
