@@ -58,7 +58,7 @@ PARTS = (
     Part(
         "kommo",
         "kommo",
-        "blocks body return_url text continuation tokens widget_request",
+        "address_block body return_url text continuation tokens widget_request",
         "kommo/test_address_block.py kommo/test_continuation.py kommo/test_tokens.py"
         " kommo/test_widget_request.py kommo/test_where_a_token_may_go.py",
     ),
@@ -80,7 +80,7 @@ PARTS = (
     Part(
         "queue-work",
         "queue",
-        "enqueue thread_worker ticker recovery job_timeout state",
+        "enqueue thread_worker ticker recovery job_timeout state intake own_job requeue schedule",
         "queue/test_enqueue.py queue/test_thread_worker.py test_worker.py",
         sampled=True,
     ),

@@ -22,7 +22,7 @@ from kommo_bridge.errors import AssistantError
 from kommo_bridge.integrations.ai_server import AIServer, ai_server
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.outgoing.httpx_transport import LimitedTransport
-from kommo_bridge.outgoing.total_limit import total_limit
+from kommo_bridge.outgoing.total_limit import seconds_left, total_limit
 
 SDK_RETRIES = 1
 MAX_ANSWER_BYTES = 1024 * 1024
@@ -199,5 +199,5 @@ def _never_unpack(response: httpx2.Response) -> None:
 def _leave_long_waits_to_rq(response: httpx2.Response) -> None:
     """The SDK would sleep for up to two minutes of `Retry-After`; its own header forbids it."""
     wait = retry_after(response.headers)
-    if wait is not None and wait > MAX_SDK_WAIT_SECONDS:
+    if wait is not None and wait > (seconds_left(MAX_SDK_WAIT_SECONDS) or 0.0):
         response.headers["x-should-retry"] = "false"

@@ -96,7 +96,7 @@ class Calls:
                 called_at=view.now,
             )
             view = self._begin(begun, view, turn)
-            if not (view.mine and view.kept):
+            if not view.kept:  # paused meanwhile, or another run has the conversation
                 return view
             started = time.monotonic()
             result = self.sender.call(slot, waiting, body, self.integration)

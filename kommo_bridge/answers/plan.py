@@ -120,9 +120,8 @@ def _hold(conversation: Conversation, turn: Turn, now: float) -> Step | None:
     quiet = quiet_until(texts, rules)
     if quiet > now:
         return Wait(quiet - now)
-    seconds = last_moment(texts, rules) - now
-    again = newer and not turn.final and turn.asked < MAX_QUESTIONS and seconds > 0
-    return Ask(growing(turn, texts), seconds) if again else None
+    again = newer and not turn.final and turn.asked < MAX_QUESTIONS
+    return Ask(growing(turn, texts), last_moment(texts, rules) - now) if again else None
 
 
 def _part(conversation: Conversation, turn: Turn, now: float) -> Step | None:

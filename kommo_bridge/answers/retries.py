@@ -17,8 +17,9 @@ TAKE_OVER_AFTER = 9
 # The AI's time ends before the deadline, so that the fallback leaves in time.
 ASK_MARGIN = 1.0
 ASK_MARGIN_SHARE = 0.1
-# The conversation is held a little longer than the AI may take.
-ASK_HOLD_MARGIN = 0.5
+# The conversation is held a little longer than the AI may take: when its time is over, the SDK
+# still sleeps before it notices that none is left for a second try.
+ASK_HOLD_MARGIN = 2.5
 # The longest wait that a thread sleeps through; RQ schedules longer ones, which holds no thread.
 SHORT_WAIT = 2.5
 # Another worker has the conversation: look again after this.

@@ -11,14 +11,19 @@ import pytest
 from helpers import Ask, be_silent, wait_for
 from redis import Redis
 
+from kommo_bridge.answers.conversation import Rules
 from kommo_bridge.answers.retries import BUSY_WAIT
+from kommo_bridge.answers.state import ConversationState, ConversationStates
+from kommo_bridge.answers.view import View
 from kommo_bridge.conversations.keys import conversation_name
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.jobs import Parts, answer, rules_of
 from kommo_bridge.kommo.pacing import SLOTS, Pacer
 from kommo_bridge.kommo.slot import Slot
+from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.queue.enqueue import JobQueue
 from kommo_bridge.redis_client import PREFIX
+from local.partners.ai import StandInAI
 from local.partners.kommo.server import StandInKommo
 
 
@@ -64,6 +69,74 @@ class TestWhileACallWaitsForItsSlot:
 
             assert answered.result() == BUSY_WAIT
 
+        assert kommo.continuations == []
+
+
+class MeanwhileStates(ConversationStates):
+    """Something happens whenever a run has just looked at its conversation."""
+
+    def __init__(self, redis: Redis, happens: Callable[[], object]) -> None:
+        super().__init__(redis)
+        self.happens = happens
+
+    def of(
+        self,
+        request: WidgetRequest,
+        integration: Integration,
+        rules: Rules,
+        *,
+        by_sweep: bool = False,
+    ) -> ConversationState:
+        return MeanwhileState(self, request, integration, rules, by_sweep=by_sweep)
+
+
+class MeanwhileState(ConversationState):
+    def look(self) -> View:
+        view = super().look()
+        assert isinstance(self._states, MeanwhileStates)
+        self._states.happens()
+        return view
+
+
+class TestRightBeforeTheAIIsAsked:
+    """Neither is paid for: a reply that nobody may say, and one that another run asks for."""
+
+    def test_an_operator_has_paused(
+        self, parts: Parts, ask: Ask, redis: Redis, kommo: StandInKommo, ai: StandInAI
+    ) -> None:
+        request = ask()
+        memory = parts.steps.memory
+        states = MeanwhileStates(
+            redis, lambda: memory.pause(conversation_name(request), 1, "an operator")
+        )
+        parts = replace(parts, steps=replace(parts.steps, states=states))
+
+        assert answer(request, parts) is None
+
+        assert ai.count == 0
+        assert [one.body["data"]["status"] for one in kommo.continuations] == ["skip"]
+
+    def test_another_run_has_taken_the_conversation(
+        self,
+        parts: Parts,
+        ask: Ask,
+        acme: Integration,
+        redis: Redis,
+        kommo: StandInKommo,
+        ai: StandInAI,
+    ) -> None:
+        request = ask()
+        rules = rules_of(acme, parts.settings, request)
+
+        def take() -> None:
+            be_silent(redis, request)
+            assert parts.steps.states.of(request, acme, rules).look().mine
+
+        steps = replace(parts.steps, states=MeanwhileStates(redis, take))
+
+        assert answer(request, replace(parts, steps=steps)) == BUSY_WAIT
+
+        assert ai.count == 0
         assert kommo.continuations == []
 
 

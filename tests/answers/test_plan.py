@@ -315,12 +315,6 @@ class TestHolding:
         assert isinstance(step(*texts, turns=(self.REPLIED,), at=THIRD - MOMENT), Ask)
         assert step(*texts, turns=(self.REPLIED,), at=THIRD) == Send("a", self.REPLIED)
 
-    def test_not_when_the_ai_has_no_time_left(self) -> None:
-        """Where a third of the deadline is nearly all of it: no such setting, but a rule."""
-        found = step(text("a"), text("b"), turns=(self.REPLIED,), at=LAST)
-
-        assert found == Send("a", self.REPLIED)
-
     def test_not_when_it_may_have_arrived(self) -> None:
         called = text("a", outcome=YES, unknown_since=T + 2)
 

@@ -2,6 +2,7 @@
 
 import pytest
 from helpers import SECRET_KEY
+from openai._constants import INITIAL_RETRY_DELAY
 
 from kommo_bridge.answers import retries
 from kommo_bridge.answers.changes import NO_TEXT_SAID_SECONDS, TAG_REMEMBERED_SECONDS
@@ -113,10 +114,14 @@ class TestTheReplyDeadline:
         assert deadline * retries.JOIN_SHARE < deadline - margin
 
     def test_the_fallback_leaves_in_time(self) -> None:
-        assert retries.ASK_MARGIN + retries.ASK_HOLD_MARGIN < 3
+        assert INITIAL_RETRY_DELAY < retries.ASK_MARGIN
 
     def test_the_conversation_is_ours_for_longer_than_the_ai_may_take(self) -> None:
-        assert 0 < retries.ASK_HOLD_MARGIN < retries.ASK_MARGIN
+        """The SDK sleeps once more when the time is over; else another run would begin there."""
+        assert retries.ASK_HOLD_MARGIN >= INITIAL_RETRY_DELAY + OWN_WORK
+
+    def test_a_run_that_died_in_a_question_has_let_go_before_the_sweep_comes(self) -> None:
+        assert retries.ASK_HOLD_MARGIN < retries.SWEEP_MARGIN
 
     def test_a_burst_ends_before_no_text_may_join_it_any_more(self) -> None:
         assert retries.BURST_SHARE < retries.JOIN_SHARE < 1 - retries.ASK_MARGIN_SHARE

@@ -50,6 +50,19 @@ def test_a_part_runs_and_tells_its_figures(
     assert len(lines) == len(figures) + 1
 
 
+def test_each_fault_that_is_put_in_by_hand_finds_its_place(load: Callable[[str], Any]) -> None:
+    for fault in load("mutants_by_hand").FAULTS:
+        assert (ROOT / fault.file).read_text(encoding="utf-8").count(fault.right) == 1, fault
+        assert all((ROOT / "tests" / name).exists() for name in fault.tests.split()), fault
+
+
+def test_the_mutants_are_of_modules_and_tests_that_there_are(load: Callable[[str], Any]) -> None:
+    for part in load("mutants").PARTS:
+        for name in part.modules.split():
+            assert (ROOT / "kommo_bridge" / part.room / f"{name}.py").exists(), name
+        assert all((ROOT / "tests" / name).exists() for name in part.tests.split()), part
+
+
 def test_an_upgrade_refuses_loses_and_doubles_nothing(load: Callable[[str], Any]) -> None:
     """The order of docs/deploy.md: each process gets SIGTERM under load and is started anew."""
     figures = load("upgrade").measure(seconds=9, reload=False)

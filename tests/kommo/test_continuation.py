@@ -113,6 +113,12 @@ def test_a_text_is_cut_after_a_sentence_rather_than_after_a_word() -> None:
     )
 
 
+def test_a_text_that_fits_is_not_cut_after_its_sentences() -> None:
+    text = "This first sentence is more than half of a part. Here is the rest of it"
+
+    assert split_for_show(text) == (text,)
+
+
 def test_a_sentence_that_is_too_long_is_cut_between_words() -> None:
     assert split_for_show("abcd " * 20) == (("abcd " * 16).strip(), ("abcd " * 4).strip())
 

@@ -258,6 +258,21 @@ class TestFairness:
 
         assert queued(redis).index(request(1, "other").job_id) == 2
 
+    def test_a_new_request_does_not_overtake_the_held_back_ones_of_its_integration(
+        self, queue: JobQueue, redis: Redis
+    ) -> None:
+        """A job has ended, or the share has grown, and RQ has not let the next one in yet."""
+        for number in range(4):
+            queue.enqueue(request(number))
+        redis.zrem(limit(redis).allowed_key, request(0).job_id)
+
+        queue.enqueue(request(4))
+
+        held_back = [request(number).job_id for number in (2, 3, 4)]
+        assert limit(redis).get_rate_limited_job_ids() == held_back
+        assert queued(redis) == [request(0).job_id, request(1).job_id]
+        assert fetch(redis, 4).get_status() == "rate_limited"
+
     def test_a_deleted_job_lets_the_oldest_held_back_one_in(
         self, queue: JobQueue, redis: Redis
     ) -> None:

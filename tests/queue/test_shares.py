@@ -9,11 +9,20 @@ from redis import Redis
 from rq.job import Job
 from rq.rate_limit import RateLimitRegistry
 from rq.serializers import JSONSerializer
+from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 from test_enqueue import limit, request
 
 from kommo_bridge.queue.enqueue import JobQueue
-from kommo_bridge.queue.shares import LEAST_SHARE, Shares, fair_share, kept_share
-from kommo_bridge.queue.state import work_queue
+from kommo_bridge.queue.shares import (
+    LEAST_SHARE,
+    LOOK_KEY,
+    SHARE_KEY,
+    Shares,
+    fair_share,
+    kept_share,
+    most_threads,
+)
+from kommo_bridge.queue.state import QUEUE_NAME, work_queue
 from kommo_bridge.settings import Settings
 
 
@@ -33,6 +42,11 @@ from kommo_bridge.settings import Settings
 )
 def test_who_wants_much_may_have_what_the_others_leave(wanted: list[int], share: int) -> None:
     assert fair_share(wanted, 16) == share
+
+
+@pytest.mark.parametrize(("concurrency", "threads"), [(1, 256), (128, 256), (200, 400)])
+def test_a_worker_may_start_extra_threads(concurrency: int, threads: int) -> None:
+    assert most_threads(concurrency) == threads
 
 
 @given(st.lists(st.integers(1, 50), max_size=30), st.integers(1, 64))
@@ -114,6 +128,66 @@ def test_what_is_held_back_comes_in_when_a_share_grows_though_nothing_of_its_own
     shares.look()
 
     assert allowed(redis, "acme") == 8
+
+
+def test_all_workers_together_look_once_a_second(shares: Shares, redis: Redis) -> None:
+    redis.set(LOOK_KEY, "another worker has just looked")
+    shares.run()
+    assert kept_share(redis) is None
+
+    redis.delete(LOOK_KEY)  # as after a second
+    shares.run()
+
+    assert kept_share(redis) == 8
+    assert redis.pttl(LOOK_KEY) != -1, "it ends by itself"
+
+
+def test_each_worker_that_lives_adds_to_what_is_shared(
+    queue: JobQueue, shares: Shares, redis: Redis
+) -> None:
+    workers = ["rq:worker:a", "rq:worker:b"]
+    redis.sadd(WORKERS_BY_QUEUE_KEY % QUEUE_NAME, *workers, "rq:worker:died")
+    for worker in workers:
+        redis.hset(worker, "state", "busy")
+    redis.set(SHARE_KEY, 2)
+    for number in range(20):
+        queue.enqueue(request(number))
+        queue.enqueue(request(number, "beta"))
+
+    shares.look()
+
+    assert kept_share(redis) == allowed(redis, "acme") == allowed(redis, "beta") == 8
+
+
+def test_what_waits_counts_like_what_runs(queue: JobQueue, shares: Shares, redis: Redis) -> None:
+    """Of beta nothing runs yet: its share is kept free all the same."""
+    redis.set(SHARE_KEY, 0)
+    for number in range(3):
+        queue.enqueue(request(number, "beta"))
+    redis.delete(SHARE_KEY)
+    for number in range(20):
+        queue.enqueue(request(number))
+    assert (allowed(redis, "beta"), allowed(redis, "acme")) == (0, 8)
+
+    shares.look()
+
+    assert kept_share(redis) == 5
+    assert allowed(redis, "beta") == 3
+    assert allowed(redis, "acme") == 8, "what runs cannot be taken back"
+
+
+def test_rq_itself_lets_in_no_more_than_the_share(
+    queue: JobQueue, shares: Shares, redis: Redis
+) -> None:
+    """RQ reads the limit of an integration; it also counts for one of which nothing waits."""
+    queue.enqueue(request(1, "beta"))
+    for number in range(20):
+        queue.enqueue(request(number))
+
+    shares.look()
+
+    for one in ("acme", "beta"):
+        assert redis.hget(limit(redis, one).config_key, "concurrency") == b"7"
 
 
 def test_a_share_that_nobody_keeps_any_more_is_forgotten(

@@ -111,8 +111,8 @@ FAULTS = (
         "newer texts take the reply back as often as they come",
         ("T6",),
         (
-            Change("not turn.final and turn.asked < MAX_QUESTIONS and seconds > 0",
-                   "not turn.final and seconds > 0"),
+            Change("newer and not turn.final and turn.asked < MAX_QUESTIONS",
+                   "newer and not turn.final"),
         ),
         seed=298,
     ),
