@@ -14,7 +14,7 @@ from kommo_bridge.cli.scenarios import scenarios_command
 from kommo_bridge.cli.token import token_group
 from kommo_bridge.cli.widget import widget_group
 from kommo_bridge.integrations.open_store import open_store
-from kommo_bridge.integrations.store import WEB_BUSY_TIMEOUT_SECONDS, IntegrationStore
+from kommo_bridge.integrations.store import QUICK_SECONDS, IntegrationStore
 from kommo_bridge.kommo.body import MAX_BODY_BYTES
 from kommo_bridge.monitoring.watch import Watch, build_watch
 from kommo_bridge.queue.enqueue import JobQueue
@@ -45,12 +45,11 @@ def create_app(settings: Settings) -> BridgeApp:
     """Build the application. Nothing connects to Redis before the first request.
 
     Raises:
-        SettingsError: The database cannot be opened, or `KOMMO_INTEGRATIONS` is wrong.
+        SettingsError: The store cannot be opened, or `KOMMO_INTEGRATIONS` is wrong.
     """
     store = open_store(settings)  # for the commands, whose writes may wait
-    integrations = IntegrationStore(
-        settings.database_path, settings.secret_key, WEB_BUSY_TIMEOUT_SECONDS
-    )
+    store.close()
+    integrations = IntegrationStore(settings.store_place, settings.secret_key, QUICK_SECONDS)
     redis = connect(settings.redis_url, timeout_seconds=WEB_TIMEOUT_SECONDS)
     if settings.kommo_extra_hosts:
         hosts = ",".join(sorted(settings.kommo_extra_hosts))

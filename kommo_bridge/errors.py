@@ -7,7 +7,10 @@
     │   ├── InvalidReturnUrl       400: the return URL is not the verified account's own
     │   ├── InvalidToken           401: the caller is given no reason; the log has it
     │   ├── RateLimited            429: too many widget requests from one integration
-    │   └── QueueUnavailable       503: Redis cannot take the job
+    │   ├── QueueUnavailable       503: Redis cannot take the job
+    │   └── StoreUnavailable       503: who speaks cannot be looked up
+    ├── StoreError                 the integration store cannot be used just now
+    │   └── RowExists              it has a row with this key already
     ├── IntegrationError           a command about an integration cannot be carried out
     ├── KnowledgeError             a source cannot be read, kept or found
     ├── PartnerError               a partner failed: permanent or not, and when to try again
@@ -84,6 +87,24 @@ class QueueUnavailable(RefusedRequest):
 
     code = "queue_unavailable"
     status = HTTPStatus.SERVICE_UNAVAILABLE
+
+
+class StoreUnavailable(RefusedRequest):
+    """The integration store is away, and this process does not know the integration yet."""
+
+    code = "store_unavailable"
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+
+
+class StoreError(BridgeError):
+    """The integration store cannot be used just now. The message says why, in one sentence."""
+
+
+class RowExists(StoreError):
+    """The store has a row with this key already."""
+
+    def __init__(self) -> None:
+        super().__init__("The integration store has this row already.")
 
 
 class IntegrationError(BridgeError):

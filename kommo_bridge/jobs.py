@@ -5,6 +5,7 @@ worker: `answers.steps` goes on from where the conversation is. A wait is return
 schedules the job again, so no thread sleeps for long.
 """
 
+import logging
 import math
 import os
 import threading
@@ -21,6 +22,7 @@ from kommo_bridge.ai.assistant import Assistant
 from kommo_bridge.answers.asker import Asker
 from kommo_bridge.answers.conversation import Rules
 from kommo_bridge.answers.record import close_record
+from kommo_bridge.answers.retries import STORE_WAIT
 from kommo_bridge.answers.sender import Sender
 from kommo_bridge.answers.state import ConversationStates
 from kommo_bridge.answers.steps import Steps
@@ -28,7 +30,7 @@ from kommo_bridge.answers.sweep import Sweep
 from kommo_bridge.conversations.keys import ENTITY_TYPES
 from kommo_bridge.conversations.memory import Conversations
 from kommo_bridge.conversations.usage import Usage
-from kommo_bridge.errors import BridgeError, IntegrationError
+from kommo_bridge.errors import BridgeError, IntegrationError, StoreError
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.kommo.client import KommoClient
@@ -37,7 +39,7 @@ from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.redis_client import connect
 from kommo_bridge.settings import Settings
 from kommo_bridge.telemetry.incidents import Incidents
-from kommo_bridge.telemetry.logs import request_logged
+from kommo_bridge.telemetry.logs import log_event, request_logged
 from kommo_bridge.telemetry.metrics import Metrics
 
 # The longest wait that a plain `rq worker`, which may run without a scheduler, sleeps through.
@@ -46,6 +48,8 @@ MAX_SLEPT_SECONDS = 10.0
 MAX_RETRIES = 10_000
 # A failed job holds customers' words, and once its Salesbot is gone it is soon of no use.
 FAILURE_TTL_SECONDS = 24 * 3600
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -105,9 +109,13 @@ def answer(request: WidgetRequest, parts: Parts, *, by_sweep: bool = False) -> f
         ContinuedWithFailure: The AI failed for good; the Salesbot was continued with `fail`.
         KommoError: The Salesbot can no longer be continued.
         IntegrationError: The integration was removed, or has no access token.
+        StoreError: The store was away until the continue deadline was over.
     """
     with request_logged(request.request_id, request.subdomain):
-        integration = _integration_of(request, parts)
+        try:
+            integration = _integration_of(request, parts)
+        except StoreError as error:
+            return _until_the_store_is_back(request, parts, error)
         rules = rules_of(integration, parts.settings, request)
         return parts.steps.run(request, integration, rules, by_sweep=by_sweep)
 
@@ -153,7 +161,7 @@ def process_parts() -> Parts:
 def build_parts(settings: Settings, integrations: IntegrationStore | None = None) -> Parts:
     """Build the real parts from the settings, with the store if the process already has one."""
     redis = connect(settings.redis_url)
-    integrations = integrations or IntegrationStore(settings.database_path, settings.secret_key)
+    integrations = integrations or IntegrationStore(settings.store_place, settings.secret_key)
     client = KommoClient(Pacer(redis), settings.kommo_extra_hosts)
     metrics, incidents, memory = Metrics(redis), Incidents(redis), Conversations(redis)
     assistant = build_assistant(settings)
@@ -185,6 +193,23 @@ def _integration_of(request: WidgetRequest, parts: Parts) -> Integration:
         parts.steps.sender.given_up(request, missing)
         raise IntegrationError(f"{missing}: {request.subdomain} cannot be continued")
     return found
+
+
+def _until_the_store_is_back(request: WidgetRequest, parts: Parts, error: StoreError) -> float:
+    """Nothing of the conversation is known without its integration; afterwards all goes on."""
+    log_event(
+        logger,
+        "answer waits for the integration store",
+        level=logging.WARNING,
+        job=request.job_id,
+        subdomain=request.subdomain,
+        error=str(error),
+    )
+    if time.time() > request.accepted_at + parts.settings.continue_deadline_seconds:
+        close_record(parts.redis, request.job_id, "the integration store was away")
+        parts.steps.sender.given_up(request, "the integration store was away")
+        raise error
+    return STORE_WAIT
 
 
 def _run(request: WidgetRequest) -> Retry | None:

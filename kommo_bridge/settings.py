@@ -41,6 +41,7 @@ class Settings:
     public_url: str | None = None
     redis_url: str = field(default="redis://localhost:6379/0", repr=False)
     database_path: Path = Path("instance/kommo_bridge.db")
+    database_url: str | None = field(default=None, repr=False)
     openai_api_key: str | None = field(default=None, repr=False)
     openai_base_url: str | None = None
     openai_model: str = "gpt-5.4-mini"
@@ -83,6 +84,11 @@ class Settings:
         settings = cls(**values)  # type: ignore[arg-type]
         settings._check_together()
         return settings
+
+    @property
+    def store_place(self) -> Path | str:
+        """Where the integrations are: `DATABASE_URL` when it is set, else `DATABASE_PATH`."""
+        return self.database_url or self.database_path
 
     def _check_together(self) -> None:
         if self.continue_deadline_seconds < self.reply_deadline_seconds:
@@ -166,6 +172,13 @@ def _url(*schemes: str) -> Callable[[str], str]:
     return read
 
 
+def _database_url(text: str) -> str:
+    """For libpq, which stops at the first `@` where Python stops at the last one."""
+    if urlsplit(_url("postgres", "postgresql")(text)).netloc.count("@") > 1:
+        raise ValueError("special characters of the password must be percent-encoded.")
+    return text
+
+
 def _public_url(text: str) -> str:
     """The origin under which Kommo reaches us; a trailing slash is dropped."""
     if "://" not in text:
@@ -223,6 +236,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "PUBLIC_URL": _public_url,
     "REDIS_URL": _url("redis", "rediss", "unix"),
     "DATABASE_PATH": Path,
+    "DATABASE_URL": _database_url,
     "OPENAI_BASE_URL": _url("https", "http"),
     "AI_TIMEOUT_SECONDS": _number(1, 600),
     "REPLY_DEADLINE_SECONDS": _number(1, 3600),

@@ -36,6 +36,7 @@ def process_environ(settings: Settings) -> dict[str, str]:
         "SECRET_KEY": settings.secret_key,
         "REDIS_URL": settings.redis_url,
         "DATABASE_PATH": str(settings.database_path),
+        "DATABASE_URL": settings.database_url or "",
         "OPENAI_API_KEY": settings.openai_api_key or "",
         "OPENAI_BASE_URL": settings.openai_base_url or "",
         "KOMMO_EXTRA_HOSTS": ",".join(settings.kommo_extra_hosts),

@@ -23,6 +23,7 @@ from local.partners.ai import StandInAI
 from local.partners.ai_told import told_reply
 from local.partners.kommo.account import Account
 from local.partners.kommo.server import StandInKommo
+from local.postgres_server import PostgresServer
 from local.processes import ROOT, process_environ, run_bridge
 from local.redis_server import RedisServer
 
@@ -61,6 +62,22 @@ def redis(redis_server: RedisServer) -> Iterator[Redis]:
     with Redis.from_url(redis_server.url) as client:
         client.flushall()
         yield client
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One real PostgreSQL for the tests that do not stop it; the first one starts it."""
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
+    """Where an empty store may be: both databases in turn."""
+    if request.param == "sqlite":
+        return tmp_path / "folder" / "bridge.db"
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    return server.new_schema()
 
 
 @pytest.fixture

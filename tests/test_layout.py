@@ -44,6 +44,8 @@ HOUSES = {
     "urllib3": {"outgoing", "kommo/response"},
     "jwt": {"kommo/tokens"},
     "sqlite_utils": {"integrations"},
+    "psycopg": {"integrations"},
+    "psycopg_pool": {"integrations"},
     "cryptography": {"integrations"},
     "PIL": {"widget/rules"},
     "pypdf": {"knowledge/readers/pdf"},
@@ -130,7 +132,7 @@ def test_the_package_itself_imports_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "package", ["openai", "httpx2", "PIL", "sentry_sdk", "kommo_bridge.knowledge"]
+    "package", ["openai", "httpx2", "PIL", "psycopg", "sentry_sdk", "kommo_bridge.knowledge"]
 )
 def test_the_web_process_does_not_import(package: str, tmp_path: Path) -> None:
     script = "import sys, wsgi; print(wsgi.app.name, sys.argv[1] in sys.modules)"

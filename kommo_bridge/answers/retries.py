@@ -24,6 +24,8 @@ ASK_HOLD_MARGIN = 2.5
 SHORT_WAIT = 2.5
 # Another worker has the conversation: look again after this.
 BUSY_WAIT = 1.0
+# The integration store is away, and with it everything that is known of who speaks: look again.
+STORE_WAIT = 5.0
 # The longest quiet time of a burst, from its first text.
 LONGEST_BURST = 10.0
 # The longest that a reply whose first call failed holds the next turn back.

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from kommo_bridge.answers.conversation import Outcome
 from kommo_bridge.conversations.keys import integration_name
-from kommo_bridge.errors import KommoError
+from kommo_bridge.errors import KommoError, StoreError
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.kommo.client import KommoClient
@@ -121,9 +121,12 @@ class Sender:
 
     def token_changed(self, request: WidgetRequest, integration: Integration) -> Integration | None:
         """The integration with another access token than the one just refused, or None."""
-        found = self.integrations.find(
-            request.integration_id, request.account_id, request.subdomain
-        )
+        try:
+            found = self.integrations.find(
+                request.integration_id, request.account_id, request.subdomain
+            )
+        except StoreError:  # nobody knows of another one
+            return None
         changed = found and found.access_token and found.access_token != integration.access_token
         return found if changed else None
 

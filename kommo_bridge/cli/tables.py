@@ -1,6 +1,5 @@
 """What all commands share: tables that line up, and errors as one sentence."""
 
-import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -17,8 +16,6 @@ def errors_as_messages() -> Iterator[None]:
         yield
     except BridgeError as error:
         raise click.ClickException(str(error)) from None
-    except sqlite3.Error as error:
-        raise click.ClickException(f"The integration store cannot be used: {error}.") from None
     except RedisError as error:
         raise click.ClickException(
             f"Redis cannot be reached ({type(error).__name__}): is it running, and is REDIS_URL "

@@ -16,7 +16,7 @@ def open_store(settings: Settings) -> IntegrationStore:
     Raises:
         SettingsError: Naming the variable at fault.
     """
-    store = IntegrationStore(settings.database_path, settings.secret_key)
+    store = IntegrationStore(settings.store_place, settings.secret_key)
     store.migrate()
     if settings.kommo_integrations:
         try:

@@ -1,14 +1,14 @@
 """An integration as a row of the table, its secrets encrypted, and back."""
 
-import sqlite3
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
+from kommo_bridge.integrations.database import Row
 from kommo_bridge.integrations.encryption import Cipher
 from kommo_bridge.integrations.integration import FIELDS, KINDS, SECRETS, Integration
 
-# Decrypted rows that a thread keeps in memory; far more than one bridge usually serves.
+# Decrypted rows that are kept in memory; far more than one bridge usually serves.
 MAX_CACHED_ROWS = 1000
 
 
@@ -22,7 +22,7 @@ class Rows:
     def __init__(self, cipher: Cipher) -> None:
         self._cipher = cipher
         # A row that has not changed need not be decrypted again.
-        self.read = lru_cache(MAX_CACHED_ROWS)(self._read)
+        self._remembered = lru_cache(MAX_CACHED_ROWS)(self._decrypted)
 
     def write(self, integration: Integration) -> dict[str, Any]:
         """The columns of an integration."""
@@ -30,19 +30,26 @@ class Rows:
         encrypted = {name: self._cipher.encrypt(row[name]) for name in SECRETS}
         return {**row, **encrypted, "updated_at": timestamp()}
 
-    def read_without_secrets(self, row: sqlite3.Row) -> Integration:
+    def read(self, row: Row) -> Integration:
+        """The integration.
+
+        Raises:
+            SettingsError: Its secrets were encrypted with another `SECRET_KEY`.
+        """
+        return self._remembered(tuple(row.items()))
+
+    def read_without_secrets(self, row: Row) -> Integration:
         """The integration without its secrets, readable with any `SECRET_KEY`."""
         return Integration(**{**_known(row), **dict.fromkeys(SECRETS, "")})
 
-    def _read(self, row: sqlite3.Row) -> Integration:
-        known = _known(row)
+    def _decrypted(self, columns: tuple[tuple[str, Any], ...]) -> Integration:
+        known = _known(dict(columns))
         secrets = {name: self._cipher.decrypt(known[name]) for name in SECRETS}
         return Integration(**{**known, **secrets})
 
 
-def _known(row: sqlite3.Row) -> dict[str, Any]:
-    columns = set(row.keys())
-    return {name: KINDS[name].stored(row[name]) for name in FIELDS if name in columns}
+def _known(row: Row) -> dict[str, Any]:
+    return {name: KINDS[name].stored(row[name]) for name in FIELDS if name in row}
 
 
 def timestamp() -> str:

@@ -1,4 +1,4 @@
-"""The integrations in SQLite: which accounts may use the bridge, their secrets and settings.
+"""The integrations in their database: who may use the bridge, with which secrets and settings.
 
 One row per integration and account. Secrets are encrypted at rest, decrypted only into an
 Integration in memory and never printed. The store knows neither Flask nor the environment, so web,
@@ -6,72 +6,68 @@ jobs and commands all use it.
 """
 
 import logging
-import sqlite3
-import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from sqlite_utils.db import NotFoundError
-
-from kommo_bridge.errors import IntegrationError, SettingsError
+from kommo_bridge.errors import IntegrationError, RowExists, SettingsError, StoreError
+from kommo_bridge.integrations.database import Row, Writer, open_database
 from kommo_bridge.integrations.encryption import NOT_DECRYPTED, Cipher
 from kommo_bridge.integrations.filling import Change, Entry, merged, read_entries
+from kommo_bridge.integrations.found import Found, Key
 from kommo_bridge.integrations.integration import (
-    KEY_COLUMNS,
     Integration,
     check_integration,
 )
-from kommo_bridge.integrations.migrations import TABLE
-from kommo_bridge.integrations.rows import MAX_CACHED_ROWS, Rows, timestamp
-from kommo_bridge.integrations.sqlite_file import SqliteFile
+from kommo_bridge.integrations.rows import Rows, timestamp
+from kommo_bridge.integrations.tables import INTEGRATIONS
 from kommo_bridge.telemetry.logs import error_text, log_event
 
-BUSY_TIMEOUT_SECONDS = 5.0
-WEB_BUSY_TIMEOUT_SECONDS = 0.5  # Kommo waits two seconds for an acknowledgement
+TIMEOUT_SECONDS = 5.0
+QUICK_SECONDS = 0.4  # Kommo waits two seconds for an acknowledgement
 
 logger = logging.getLogger(__name__)
 
 
 class IntegrationStore:
-    """The integrations in one SQLite file; safe from several threads and processes.
+    """The integrations in one database; safe from several threads and processes.
+
+    Every method raises StoreError when the database cannot be used.
 
     Args:
-        path: The database file; its folder is created when missing.
+        place: The file of a SQLite database, whose folder is created when missing, or a
+            `postgres://` URL.
         secret_key: `SECRET_KEY`, from which the key of the encrypted columns is derived.
-        busy_timeout_seconds: How long to wait while somebody else writes.
+        timeout_seconds: The longest that one call waits, for other writers or for the server.
     """
 
     def __init__(
-        self, path: Path, secret_key: str, busy_timeout_seconds: float = BUSY_TIMEOUT_SECONDS
+        self, place: Path | str, secret_key: str, timeout_seconds: float = TIMEOUT_SECONDS
     ) -> None:
-        self._file = SqliteFile(path, busy_timeout_seconds)
+        self.database = open_database(place, timeout_seconds)
         self._rows = Rows(Cipher(secret_key))
-        self._local = threading.local()
+        self._found = Found(self.database, self._look_up)
 
     def migrate(self) -> None:
-        """Create the file when missing and bring its tables up to date.
+        """Bring the tables up to date; a file is created when missing.
 
         Raises:
-            SettingsError: `DATABASE_PATH` cannot be written.
+            SettingsError: `DATABASE_PATH` or `DATABASE_URL` cannot be written.
         """
-        self._file.migrate()
+        self.database.migrate()
+
+    def close(self) -> None:
+        """Let go of all connections; the next use opens them again."""
+        self.database.close()
 
     def find(self, integration_id: str, account_id: int, subdomain: str) -> Integration | None:
         """The integration that the claims name, or None.
 
         The subdomain must match, and so must the account id once it is bound: a renamed account is
-        logged as unknown until `flask integrations set` gives its new subdomain.
+        logged as unknown until `flask integrations set` gives its new subdomain. While the store is
+        away, what was found before it went away is served for an hour.
         """
-        key = (integration_id.lower(), subdomain.lower(), account_id)
-        known = self._known()
-        if key not in known:
-            found = self._readable(
-                "integration_id = ? and subdomain = ? and (account_id is null or account_id = ?)",
-                key,
-            )
-            known[key] = found[0] if found else None
-        return known[key]
+        return self._found.get((integration_id.lower(), subdomain.lower(), account_id))
 
     def get(self, name: str) -> Integration:
         """The integration an operator names: by subdomain, or `subdomain/integration-id`.
@@ -96,22 +92,25 @@ class IntegrationStore:
         Raises:
             SettingsError: None of them can be decrypted: `SECRET_KEY` is wrong.
         """
-        found = self._readable("1 order by subdomain, integration_id", ())
+        found = self._readable("true order by subdomain, integration_id", ())
         if not found and self.count():
             raise SettingsError(NOT_DECRYPTED)
         return found
 
     def count(self) -> int:
         """How many integrations there are; fails when the store cannot be read."""
-        return self._file.count()
+        [row] = self.database.read(f"select count(*) as found from {INTEGRATIONS}")  # noqa: S608
+        return int(row["found"])
 
     def backup(self, target: Path) -> int:
         """Copy the database as it is now, even while in use; returns the number of integrations.
 
         Raises:
-            IntegrationError: The file exists already, or cannot be written.
+            IntegrationError: The file exists already or cannot be written; or the store is in
+                PostgreSQL, which has a tool of its own.
         """
-        return self._file.backup(target)
+        self.database.backup(target)
+        return self.count()
 
     def add(self, integration: Integration) -> None:
         """Add one.
@@ -121,9 +120,10 @@ class IntegrationStore:
         """
         check_integration(integration)
         try:
-            with self._file.writing() as table:
-                table.insert({**self._rows.write(integration), "created_at": timestamp()})
-        except sqlite3.IntegrityError as error:
+            with self.database.writing() as writer:
+                row = {**self._rows.write(integration), "created_at": timestamp()}
+                writer.insert(INTEGRATIONS, row)
+        except RowExists as error:
             raise IntegrationError(
                 f"{integration.subdomain} has this integration already. "
                 f"Use `flask integrations set {integration.subdomain} KEY=VALUE`."
@@ -136,8 +136,8 @@ class IntegrationStore:
             IntegrationError: It is not complete or not valid.
         """
         check_integration(integration)
-        with self._file.writing() as table:
-            table.upsert(self._rows.write(integration), pk=KEY_COLUMNS)
+        with self.database.writing() as writer:
+            writer.upsert(INTEGRATIONS, self._rows.write(integration))
 
     def rename(self, integration: Integration, changed: Integration) -> None:
         """Save `changed` in place of `integration`, also when its key columns differ.
@@ -147,20 +147,17 @@ class IntegrationStore:
         """
         check_integration(changed)
         try:
-            with self._file.writing() as table:
+            with self.database.writing() as writer:
                 key = (integration.integration_id, integration.subdomain)
-                table.update(key, self._rows.write(changed))
-        except NotFoundError as error:
-            raise IntegrationError(
-                f"There is no integration {integration.host} any more."
-            ) from error
-        except sqlite3.IntegrityError as error:
+                if not writer.update(INTEGRATIONS, key, self._rows.write(changed)):
+                    raise IntegrationError(f"There is no integration {integration.host} any more.")
+        except RowExists as error:
             raise IntegrationError(f"{changed.subdomain} has this integration already.") from error
 
     def remove(self, integration: Integration) -> None:
         """Forget one, its secrets included."""
-        with self._file.writing() as table:
-            table.delete((integration.integration_id, integration.subdomain))
+        with self.database.writing() as writer:
+            writer.delete(INTEGRATIONS, (integration.integration_id, integration.subdomain))
 
     def bind_account(self, integration: Integration, account_id: int) -> None:
         """Keep the account id that the first verified request named.
@@ -169,13 +166,13 @@ class IntegrationStore:
         """
         key = (integration.integration_id, integration.subdomain)
         try:
-            with self._file.writing() as table:
-                table.db.conn.execute(
-                    f"update {TABLE} set account_id = ?, updated_at = ? "  # noqa: S608
+            with self.database.writing() as writer:
+                writer.run(
+                    f"update {INTEGRATIONS} set account_id = ?, updated_at = ? "  # noqa: S608
                     "where integration_id = ? and subdomain = ? and account_id is null",
                     (account_id, timestamp(), *key),
                 )
-        except sqlite3.Error as error:
+        except StoreError as error:
             _log("account id not stored", integration.subdomain, error)
 
     def fill(self, items: Iterable[Mapping[str, Any]]) -> list[Change]:
@@ -188,15 +185,16 @@ class IntegrationStore:
             IntegrationError: An object is not complete or not valid; nothing is stored.
         """
         entries = read_entries(items)
-        with self._file.writing() as table:
-            changes = [self._change(entry) for entry in entries]
+        with self.database.writing() as writer:
+            changes = [self._change(entry, writer) for entry in entries]
             for change in changes:
                 if change.fields:
-                    table.upsert(self._rows.write(change.after), pk=KEY_COLUMNS)
+                    writer.upsert(INTEGRATIONS, self._rows.write(change.after))
         return changes
 
-    def _change(self, entry: Entry) -> Change:
-        for row in self._where("integration_id = ? and subdomain = ?", entry.key):
+    def _change(self, entry: Entry, writer: Writer) -> Change:
+        query = f"select * from {INTEGRATIONS} where integration_id = ? and subdomain = ?"  # noqa: S608
+        for row in writer.read(query, entry.key):
             try:
                 stored = self._rows.read(row)
             except SettingsError:
@@ -204,7 +202,7 @@ class IntegrationStore:
             return Change(stored, merged(entry, stored))
         return Change(None, merged(entry, None))
 
-    def _row_named(self, name: str) -> sqlite3.Row:
+    def _row_named(self, name: str) -> Row:
         """The row of the one that an operator names."""
         subdomain, _, start = name.lower().partition("/")
         rows = self._where("subdomain = ?", (subdomain,))
@@ -229,15 +227,16 @@ class IntegrationStore:
                 _log("integration skipped", row["subdomain"], error)
         return found
 
-    def _where(self, condition: str, values: tuple[Any, ...]) -> list[sqlite3.Row]:
-        return self._file.read(f"select * from {TABLE} where {condition}", values)  # noqa: S608
+    def _where(self, condition: str, values: tuple[Any, ...]) -> list[Row]:
+        query = f"select * from {INTEGRATIONS} where {condition}"  # noqa: S608
+        return self.database.read(query, values)
 
-    def _known(self) -> dict[tuple[str, str, int], Integration | None]:
-        """What this thread has found since the file was last changed."""
-        version, local = self._file.version(), self._local
-        if getattr(local, "version", None) != version or len(local.known) >= MAX_CACHED_ROWS:
-            local.version, local.known = version, {}
-        return local.known  # type: ignore[no-any-return]
+    def _look_up(self, key: Key) -> Integration | None:
+        condition = (
+            "integration_id = ? and subdomain = ? and (account_id is null or account_id = ?)"
+        )
+        found = self._readable(condition, key)
+        return found[0] if found else None
 
 
 def _log(event: str, subdomain: str, error: Exception) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from kommo_bridge import __version__
+from kommo_bridge.integrations.database import address as store_address
 from kommo_bridge.monitoring.check import Context, Finding
 from kommo_bridge.redis_client import address
 from kommo_bridge.settings import Settings
@@ -13,7 +14,7 @@ def about(settings: Settings) -> dict[str, str]:
     return {
         "version": __version__,
         "Redis": address(settings.redis_url),
-        "store": str(settings.database_path.absolute()),
+        "store": store_address(settings.store_place),
     }
 
 

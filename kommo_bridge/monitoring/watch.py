@@ -6,7 +6,6 @@ and no acknowledgement ever waits for it.
 
 import json
 import logging
-import sqlite3
 import threading
 import time
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ from redis.exceptions import RedisError, ResponseError
 from kommo_bridge.answers.record import OPEN_KEY
 from kommo_bridge.conversations.keys import integration_name
 from kommo_bridge.conversations.usage import Usage
-from kommo_bridge.errors import IntegrationError, SettingsError
+from kommo_bridge.errors import IntegrationError, SettingsError, StoreError
 from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.kommo.tokens import days_left
 from kommo_bridge.monitoring.alerts import Alerts
@@ -128,7 +127,7 @@ class Watch:
         """Which caps of an integration are still reached; one that is not is forgotten."""
         try:
             reached = self._usage.reached(self._store.get(name))
-        except (IntegrationError, SettingsError, sqlite3.Error):
+        except (IntegrationError, SettingsError, StoreError):
             return "unknown"
         if not reached:
             with suppress(ResponseError):
@@ -141,7 +140,7 @@ class Watch:
             return self._store.get(name).enabled
         except IntegrationError:
             return False
-        except (SettingsError, sqlite3.Error):  # who cannot be looked up may well be waited for
+        except (SettingsError, StoreError):  # who cannot be looked up may well be waited for
             return True
 
     def _expiring(self, now: float) -> dict[str, str] | None:
@@ -154,7 +153,7 @@ class Watch:
             return dict(json.loads(kept))
         try:
             integrations = self._store.all()
-        except (SettingsError, sqlite3.Error) as error:  # the other alerts must not end with it
+        except (SettingsError, StoreError) as error:  # the other alerts must not end with it
             log_event(logger, "store cannot be read", level=logging.ERROR, error=error_text(error))
             return None
         found: dict[str, str] = {}

@@ -1,7 +1,6 @@
 """`/healthz`: the process is alive. `/readyz`: it can do its work, with some figures."""
 
 import logging
-import sqlite3
 import threading
 import time
 from dataclasses import dataclass
@@ -116,7 +115,7 @@ def _report(figures: QueueFigures | None, store_is_there: bool) -> dict[str, Any
 def _store_is_there(integrations: IntegrationStore) -> bool:
     try:
         integrations.count()
-    except (sqlite3.Error, OSError, BridgeError) as error:
+    except (OSError, BridgeError) as error:
         log_event(logger, "store is unreachable", level=logging.WARNING, error=type(error).__name__)
         return False
     return True

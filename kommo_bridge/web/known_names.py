@@ -1,7 +1,6 @@
 """Which integration a refused token may mean: looked up by id or subdomain, briefly cached."""
 
 import logging
-import sqlite3
 import threading
 import time
 
@@ -38,7 +37,7 @@ class KnownNames:
     def _read(self) -> dict[str, str]:
         try:
             items = [item for item in self._integrations.all() if item.enabled]
-        except (BridgeError, sqlite3.Error) as error:  # the request is refused all the same
+        except BridgeError as error:  # the request is refused all the same
             log_event(logger, "store cannot be read", level=logging.ERROR, error=error_text(error))
             return {}
         by_subdomain = {item.subdomain: integration_name(item) for item in items}

@@ -2,7 +2,6 @@
 
 import hmac
 import logging
-import sqlite3
 import time
 from collections.abc import Iterator
 
@@ -21,7 +20,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from kommo_bridge.answers.record import OPEN_KEY
-from kommo_bridge.errors import SettingsError
+from kommo_bridge.errors import SettingsError, StoreError
 from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.kommo.tokens import days_left
 from kommo_bridge.queue.state import live_workers, oldest_queued_seconds, work_queue
@@ -60,7 +59,7 @@ def metrics_page(
         except RedisError as error:
             outage.lost(error)
             return error_response(503, "queue_unavailable", "Redis cannot be reached.")
-        except (SettingsError, sqlite3.Error) as error:
+        except (SettingsError, StoreError) as error:
             log_event(logger, "store cannot be read", level=logging.ERROR, error=error_text(error))
             return error_response(503, "store_unavailable", "The integrations cannot be read.")
 

@@ -8,14 +8,14 @@ from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from kommo_bridge.conversations.keys import integration_name
-from kommo_bridge.errors import InvalidRequest, InvalidToken
+from kommo_bridge.errors import InvalidRequest, InvalidToken, StoreError, StoreUnavailable
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.kommo.body import MAX_BODY_BYTES, parse_body
 from kommo_bridge.kommo.tokens import BotClaims, verify_bot_token
 from kommo_bridge.kommo.widget_request import build_widget_request
 from kommo_bridge.monitoring.check_bridge import PROBE_RETURN_URL
-from kommo_bridge.queue.enqueue import JobQueue
+from kommo_bridge.queue.enqueue import RETRY_AFTER_OUTAGE_SECONDS, JobQueue
 from kommo_bridge.telemetry.metrics import Metrics
 from kommo_bridge.telemetry.refusals import Refusals
 from kommo_bridge.web.known_names import KnownNames
@@ -97,7 +97,14 @@ def _who_speaks(
             "unverified_subdomain": claims.subdomain[:MAX_SHOWN],
             "unverified_integration": claims.client_uuid[:MAX_SHOWN],
         }
-        integration = integrations.find(claims.client_uuid, claims.account_id, claims.subdomain)
+        try:
+            integration = integrations.find(claims.client_uuid, claims.account_id, claims.subdomain)
+        except StoreError as error:
+            raise StoreUnavailable(
+                "The integrations cannot be looked up at the moment.",
+                reason=str(error),
+                retry_after_seconds=RETRY_AFTER_OUTAGE_SECONDS,
+            ) from error
         found[:] = [integration] if integration else []
         if integration:
             line.integration = integration_name(integration)

@@ -1,25 +1,26 @@
-"""The integration store: a real SQLite file, many threads and processes, secrets at rest."""
+"""The integration store in both databases: many threads and processes, secrets at rest."""
 
 import json
 import secrets
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import store_in_trouble
+from helpers import store_in_trouble, wait_for
 from sqlite_utils import Database
 
 from kommo_bridge.app import create_app
 from kommo_bridge.errors import IntegrationError, SettingsError
 from kommo_bridge.integrations.encryption import Cipher
 from kommo_bridge.integrations.integration import FIELDS, Integration, from_mapping
-from kommo_bridge.integrations.migrations import migrations
 from kommo_bridge.integrations.rows import Rows
+from kommo_bridge.integrations.sqlite_database import migrations
 from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.settings import Settings
 
@@ -43,12 +44,21 @@ PLAIN = [
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
+    """For what is true of SQLite alone."""
     return tmp_path / "folder" / "bridge.db"
 
 
 @pytest.fixture
-def store(path: Path) -> IntegrationStore:
+def store(place: Path | str) -> Iterator[IntegrationStore]:
     """An empty store; no Redis is needed here."""
+    store = IntegrationStore(place, SECRET_KEY)
+    store.migrate()
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def sqlite_store(path: Path) -> IntegrationStore:
     store = IntegrationStore(path, SECRET_KEY)
     store.migrate()
     return store
@@ -60,11 +70,19 @@ def acme(store: IntegrationStore) -> Integration:
     return ACME
 
 
-def in_processes(script: str, path: Path, count: int) -> list[str]:
-    """Run a script that many times at once, each with (path, SECRET_KEY, number)."""
+def settings_for(place: Path | str, kommo_integrations: str) -> Settings:
+    """Settings that lead to a store."""
+    settings = Settings(secret_key=SECRET_KEY, kommo_integrations=kommo_integrations)
+    if isinstance(place, Path):
+        return replace(settings, database_path=place)
+    return replace(settings, database_url=place)
+
+
+def in_processes(script: str, place: Path | str, count: int) -> list[str]:
+    """Run a script that many times at once, each with (place, SECRET_KEY, number)."""
     running = [
         subprocess.Popen(
-            [sys.executable, "-c", script, str(path), SECRET_KEY, str(number)],
+            [sys.executable, "-c", script, str(place), SECRET_KEY, str(number)],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -88,7 +106,7 @@ def test_migrating_twice_changes_nothing(store: IntegrationStore, acme: Integrat
 def test_a_file_of_the_first_release_gets_the_defaults_of_conversations(path: Path) -> None:
     path.parent.mkdir(exist_ok=True)
     db = Database(path)
-    migrations.apply(db, stop_before="m002_add_conversations")
+    migrations().apply(db, stop_before="m002_add_conversations")
     db.table("integrations").insert(
         {"integration_id": "0b01", "subdomain": "acme", "secret_key": "", "access_token": "",
          "previous_secret_key": "", "ai_api_key": "", "history": 5, "enabled": 1}
@@ -109,7 +127,7 @@ def test_a_file_of_the_first_release_gets_the_defaults_of_conversations(path: Pa
 def test_one_that_was_there_before_the_assistant_grew_says_nothing_new(path: Path) -> None:
     path.parent.mkdir(exist_ok=True)
     db = Database(path)
-    migrations.apply(db, stop_before="m004_add_assistant")
+    migrations().apply(db, stop_before="m004_add_assistant")
     columns = {column.name for column in db.table("integrations").columns}
     row = Rows(Cipher(SECRET_KEY)).write(ACME)
     db.table("integrations").insert({name: row[name] for name in columns & set(row)})
@@ -124,7 +142,7 @@ def test_one_that_was_there_before_the_assistant_grew_says_nothing_new(path: Pat
 def test_a_store_of_1_0_0_gets_the_default_cap_where_nobody_chose_one(path: Path) -> None:
     path.parent.mkdir(exist_ok=True)
     db = Database(path)
-    migrations.apply(db, stop_before="m003_cap_replies_by_default")
+    migrations().apply(db, stop_before="m003_cap_replies_by_default")
     columns = {column.name for column in db.table("integrations").columns}
     caps = {"a": (0, 0, 0), "b": (50, 0, 0), "c": (0, 9, 0), "d": (0, 0, 9)}
     for subdomain, (replies, day, month) in caps.items():
@@ -149,17 +167,16 @@ def test_a_store_of_1_0_0_gets_the_default_cap_where_nobody_chose_one(path: Path
     assert store.get("a").replies_per_day == 0
 
 
-def test_many_processes_may_migrate_at_once(path: Path) -> None:
+def test_many_processes_may_migrate_at_once(place: Path | str) -> None:
     script = """
 import sys
-from pathlib import Path
 from kommo_bridge.integrations.store import IntegrationStore
 
-store = IntegrationStore(Path(sys.argv[1]), sys.argv[2])
+store = IntegrationStore(sys.argv[1], sys.argv[2])
 store.migrate()
 print(store.count())
 """
-    assert in_processes(script, path, 6) == ["0\n"] * 6
+    assert in_processes(script, place, 6) == ["0\n"] * 6
 
 
 def test_many_threads_may_migrate_at_once(path: Path) -> None:
@@ -172,7 +189,7 @@ def test_many_threads_may_migrate_at_once(path: Path) -> None:
         assert store.all() == []
 
 
-def test_the_journal_is_a_write_ahead_log(store: IntegrationStore, path: Path) -> None:
+def test_the_journal_is_a_write_ahead_log(sqlite_store: IntegrationStore, path: Path) -> None:
     with sqlite3.connect(path) as connection:
         mode = connection.execute("pragma journal_mode").fetchone()
     connection.close()
@@ -198,10 +215,9 @@ def test_a_file_that_cannot_be_a_database_names_the_variable(tmp_path: Path, kin
 # Secrets
 
 
-def test_no_secret_stands_in_the_files(
-    store: IntegrationStore, acme: Integration, path: Path
-) -> None:
-    store.save(replace(acme, secret_key="plain-integration-secret-2"))
+def test_no_secret_stands_in_the_files(sqlite_store: IntegrationStore, path: Path) -> None:
+    sqlite_store.add(ACME)
+    sqlite_store.save(replace(ACME, secret_key="plain-integration-secret-2"))
 
     files = [file for file in path.parent.iterdir() if file.stat().st_size]
     kept = b"".join(file.read_bytes() for file in files)
@@ -216,21 +232,26 @@ def test_no_secret_stands_in_an_integration_as_text(acme: Integration) -> None:
     assert "plain-" not in str(acme)
 
 
-def test_equal_secrets_are_not_seen_to_be_equal(store: IntegrationStore, path: Path) -> None:
+def test_no_secret_stands_in_a_row(store: IntegrationStore, acme: Integration) -> None:
+    [row] = store.database.read("select * from integrations")
+
+    assert "acme" in row.values()
+    assert [secret for secret in PLAIN if secret.decode() in str(row)] == []
+
+
+def test_equal_secrets_are_not_seen_to_be_equal(store: IntegrationStore) -> None:
     store.add(ACME)
     store.add(replace(ACME, subdomain="other"))
 
-    connection = sqlite3.connect(path)
-    kept = connection.execute("select secret_key from integrations").fetchall()
-    connection.close()
+    kept = store.database.read("select secret_key from integrations")
 
-    assert len(set(kept)) == 2
+    assert len({row["secret_key"] for row in kept}) == 2
 
 
 def test_another_secret_key_is_told_and_reads_nothing(
-    store: IntegrationStore, acme: Integration, path: Path
+    store: IntegrationStore, acme: Integration, place: Path | str
 ) -> None:
-    other = IntegrationStore(path, secrets.token_hex(32))
+    other = IntegrationStore(place, secrets.token_hex(32))
     other.migrate()
 
     for read in (other.all, lambda: other.get("acme")):
@@ -240,10 +261,10 @@ def test_another_secret_key_is_told_and_reads_nothing(
 
 
 @pytest.fixture
-def foreign(store: IntegrationStore, acme: Integration, path: Path) -> Integration:
+def foreign(store: IntegrationStore, acme: Integration, place: Path | str) -> Integration:
     """An integration beside acme whose secrets were encrypted with another `SECRET_KEY`."""
     foreign = replace(ACME, subdomain="foreign", account_id=5, name="Foreign")
-    IntegrationStore(path, secrets.token_hex(32)).add(foreign)
+    IntegrationStore(place, secrets.token_hex(32)).add(foreign)
     return foreign
 
 
@@ -357,22 +378,22 @@ def test_an_account_is_bound_once(store: IntegrationStore, acme: Integration) ->
 
 @pytest.mark.parametrize("trouble", ["read-only", "locked"])
 def test_an_account_that_cannot_be_bound_is_logged_and_tried_again(
-    store: IntegrationStore,
-    acme: Integration,
-    path: Path,
-    trouble: str,
-    caplog: pytest.LogCaptureFixture,
+    sqlite_store: IntegrationStore, path: Path, trouble: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    sqlite_store.add(ACME)
+
     with store_in_trouble(path, trouble):
-        hurried = IntegrationStore(path, SECRET_KEY, busy_timeout_seconds=0.01)
-        hurried.bind_account(acme, 5)
+        hurried = IntegrationStore(path, SECRET_KEY, timeout_seconds=0.01)
+        hurried.bind_account(ACME, 5)
 
     [record] = caplog.records
     assert record.message == "account id not stored"
-    assert vars(record)["fields"] == {"subdomain": "acme", "error": "OperationalError"}
-    assert store.get("acme").account_id is None
-    IntegrationStore(path, SECRET_KEY).bind_account(acme, 5)
-    assert store.get("acme").account_id == 5
+    fields = vars(record)["fields"]
+    assert fields["subdomain"] == "acme"
+    assert fields["error"].startswith("StoreError: The integration store cannot be used: ")
+    assert sqlite_store.get("acme").account_id is None
+    IntegrationStore(path, SECRET_KEY).bind_account(ACME, 5)
+    assert sqlite_store.get("acme").account_id == 5
 
 
 def test_binding_one_account_leaves_the_others_alone(store: IntegrationStore) -> None:
@@ -598,17 +619,15 @@ def test_text_of_a_command_line_becomes_the_type_of_its_field(
     assert getattr(from_mapping({**GOOD, field: text}), field) == value
 
 
-def test_the_app_fills_the_store_at_each_start(path: Path) -> None:
+def test_the_app_fills_the_store_at_each_start(place: Path | str) -> None:
     items = [{**GOOD, "access_token": "plain-access-token"}]
-    settings = Settings(
-        secret_key=SECRET_KEY, database_path=path, kommo_integrations=json.dumps(items)
-    )
+    settings = settings_for(place, json.dumps(items))
 
     create_app(settings)
     create_app(settings)
     create_app(replace(settings, kommo_integrations=json.dumps({**GOOD, "name": "Good"})))
 
-    stored = IntegrationStore(path, SECRET_KEY).all()
+    stored = IntegrationStore(place, SECRET_KEY).all()
     assert [(item.subdomain, item.name) for item in stored] == [("good", "Good")]
     assert stored[0].access_token == "plain-access-token"
 
@@ -626,15 +645,15 @@ def test_the_app_fills_the_store_at_each_start(path: Path) -> None:
     ],
 )
 def test_a_wrong_kommo_integrations_stops_the_start_without_telling_secrets(
-    path: Path, text: str
+    place: Path | str, text: str
 ) -> None:
-    settings = Settings(secret_key=SECRET_KEY, database_path=path, kommo_integrations=text)
+    settings = settings_for(place, text)
 
     with pytest.raises(SettingsError, match="KOMMO_INTEGRATIONS is wrong") as caught:
         create_app(settings)
 
     assert "its-own" not in str(caught.value)
-    assert IntegrationStore(path, SECRET_KEY).all() == []
+    assert IntegrationStore(place, SECRET_KEY).all() == []
 
 
 # Many at once
@@ -657,14 +676,13 @@ def test_many_threads_read_and_write_at_once(store: IntegrationStore) -> None:
     assert store.count() == 9
 
 
-def test_many_processes_read_and_write_at_once(store: IntegrationStore, path: Path) -> None:
+def test_many_processes_read_and_write_at_once(store: IntegrationStore, place: Path | str) -> None:
     script = """
 import sys
 from dataclasses import replace
-from pathlib import Path
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.store import IntegrationStore
-store = IntegrationStore(Path(sys.argv[1]), sys.argv[2])
+store = IntegrationStore(sys.argv[1], sys.argv[2])
 store.migrate()
 mine = Integration("id", f"acme{sys.argv[3]}", secret_key="x")
 store.add(mine)
@@ -675,7 +693,7 @@ for turn in range(60):
     assert store.get(mine.subdomain).name == "renamed"
     store.all()
 """
-    in_processes(script, path, 5)
+    in_processes(script, place, 5)
 
     assert store.count() == 6
 
@@ -691,11 +709,11 @@ def test_one_of_many_first_requests_binds_the_account(
     assert store.find(INTEGRATION_ID, bound or 0, "acme")
 
 
-def test_what_was_found_is_forgotten_when_anybody_changes_the_file(
-    store: IntegrationStore, path: Path
+def test_what_was_found_is_forgotten_when_anybody_changes_the_store(
+    store: IntegrationStore, place: Path | str
 ) -> None:
-    """Web processes keep what they found; a change of a command must reach them at once."""
-    other = IntegrationStore(path, SECRET_KEY)
+    """Web processes keep what they found; a change of a command must reach them."""
+    other = IntegrationStore(place, SECRET_KEY)
     one = Integration(integration_id=INTEGRATION_ID, subdomain="acme", secret_key="s" * 64)
 
     def found() -> Integration | None:
@@ -703,13 +721,14 @@ def test_what_was_found_is_forgotten_when_anybody_changes_the_file(
 
     assert found() is None
     other.add(one)
-    assert found() == one
+    wait_for(lambda: found() == one)
     other.save(replace(one, enabled=False))
-    assert found() == replace(one, enabled=False)
+    wait_for(lambda: found() == replace(one, enabled=False))
     store.save(one)
     assert found() == one
     store.remove(one)
     assert found() is None
+    other.close()
 
 
 def test_an_id_that_begins_another_one_names_itself(store: IntegrationStore) -> None:

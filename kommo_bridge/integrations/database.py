@@ -1,0 +1,166 @@
+"""What the store asks of a database; SQLite and PostgreSQL both give it.
+
+Queries are written once, in the SQL that both understand, with `?` for values. A new table needs
+nothing here: `database.read("select ...", values)`, and in `with database.writing() as writer` the
+four verbs of `Writer`, which know each table's key.
+"""
+
+from collections.abc import Hashable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from kommo_bridge.errors import StoreError
+from kommo_bridge.integrations.tables import KEYS
+
+Row = dict[str, Any]
+Values = Sequence[Any]
+
+
+class Cursor(Protocol):
+    """The part of a DB-API cursor that is used here."""
+
+    @property
+    def description(self) -> Any: ...
+
+    @property
+    def rowcount(self) -> int: ...
+
+    def fetchall(self) -> list[Any]: ...
+
+
+class Execute(Protocol):
+    """Runs one statement; `?` stands for each value."""
+
+    def __call__(self, statement: str, values: Values = ...) -> Cursor: ...
+
+
+class Writer:
+    """One transaction: nothing else is written meanwhile, and all of it is stored or nothing."""
+
+    def __init__(self, execute: Execute) -> None:
+        self._execute = execute
+
+    def read(self, query: str, values: Values = ()) -> list[Row]:
+        """The rows of a query, with what this transaction has written so far."""
+        return rows_of(self._execute(query, values))
+
+    def run(self, statement: str, values: Values = ()) -> int:
+        """Any other statement; returns how many rows it changed."""
+        return self._execute(statement, values).rowcount
+
+    def insert(self, table: str, row: Mapping[str, Any]) -> None:
+        """Add a row.
+
+        Raises:
+            RowExists: There is one with this key.
+        """
+        self._execute(_insert(table, row), tuple(row.values()))
+
+    def upsert(self, table: str, row: Mapping[str, Any]) -> None:
+        """Add a row, or change the given columns of the one with its key."""
+        key = KEYS[table]
+        changes = ", ".join(f"{name} = excluded.{name}" for name in row if name not in key)
+        action = f"update set {changes}" if changes else "nothing"
+        conflict = f" on conflict ({', '.join(key)}) do {action}"
+        self._execute(_insert(table, row) + conflict, tuple(row.values()))
+
+    def update(self, table: str, key: Values, row: Mapping[str, Any]) -> int:
+        """Change the given columns of the row with this key; returns 0 when there is none.
+
+        Raises:
+            RowExists: Another row has the new key.
+        """
+        changes = ", ".join(f"{name} = ?" for name in row)
+        statement = f"update {table} set {changes} where {_is_key(table)}"  # noqa: S608
+        return self.run(statement, (*row.values(), *key))
+
+    def delete(self, table: str, key: Values) -> int:
+        """Remove the row with this key; returns 0 when there is none."""
+        return self.run(f"delete from {table} where {_is_key(table)}", key)  # noqa: S608
+
+
+class Database(Protocol):
+    """The tables of one store; safe from several threads and processes.
+
+    Every method raises StoreError when the database cannot be used.
+    """
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people: no password."""
+
+    @property
+    def well_at(self) -> float:
+        """When `version` last succeeded within the scope, as `time.monotonic` has it."""
+
+    def scope(self) -> Any:
+        """An object for what was read: a version is comparable within one scope only."""
+
+    def migrate(self) -> None:
+        """Bring the tables up to date, one process at a time.
+
+        Raises:
+            SettingsError: It cannot be opened; the message names the variable.
+        """
+
+    def read(self, query: str, values: Values = ()) -> list[Row]:
+        """The rows of a query."""
+
+    def writing(self) -> AbstractContextManager[Writer]:
+        """One transaction; writers wait for each other from its start."""
+
+    def version(self) -> Hashable:
+        """Changes within a second of any change by any process; costs no query to a server."""
+
+    def backup(self, target: Path) -> None:
+        """Copy the database as it is now, even while in use, to a new file.
+
+        Raises:
+            IntegrationError: The file exists, cannot be written, or another tool does this.
+        """
+
+    def close(self) -> None:
+        """Let go of all connections; the next use opens them again."""
+
+
+def open_database(place: Path | str, timeout_seconds: float) -> Database:
+    """The database at a path (SQLite) or at a `postgres://` URL; nothing is opened yet."""
+    if isinstance(place, Path) or "://" not in place:
+        from kommo_bridge.integrations.sqlite_database import SqliteDatabase  # noqa: PLC0415
+
+        return SqliteDatabase(Path(place), timeout_seconds)
+    # Only who uses PostgreSQL pays for loading psycopg.
+    from kommo_bridge.integrations.postgres_database import PostgresDatabase  # noqa: PLC0415
+
+    return PostgresDatabase(place, timeout_seconds)
+
+
+def address(place: Path | str) -> str:
+    """Where a store is, for people: an absolute path, or a URL without user and password."""
+    if isinstance(place, Path) or "://" not in place:
+        return str(Path(place).absolute())
+    parts = urlsplit(place)
+    port = f":{parts.port}" if parts.port else ""
+    return f"postgresql://{parts.hostname or ''}{port}{parts.path}"
+
+
+def rows_of(cursor: Cursor) -> list[Row]:
+    """All rows, by column."""
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def unusable(reason: str) -> StoreError:
+    """The sentence of every failure; the reason holds no value of a row and no password."""
+    return StoreError(f"The integration store cannot be used: {reason}.")
+
+
+def _insert(table: str, row: Mapping[str, Any]) -> str:
+    places = ", ".join("?" for _ in row)
+    return f"insert into {table} ({', '.join(row)}) values ({places})"  # noqa: S608
+
+
+def _is_key(table: str) -> str:
+    return " and ".join(f"{name} = ?" for name in KEYS[table])
