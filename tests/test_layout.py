@@ -40,7 +40,7 @@ HOUSES = {
     "openai": {"ai"},
     "httpx2": {"ai/assistant", "outgoing/httpx_transport"},
     "httpcore2": {"outgoing/httpx_transport"},
-    "requests": {"outgoing", "kommo/client", "kommo/response", "monitoring"},
+    "requests": {"outgoing", "kommo/client", "kommo/response", "monitoring", "knowledge/fetch"},
     "urllib3": {"outgoing", "kommo/response"},
     "jwt": {"kommo/tokens"},
     "sqlite_utils": {"integrations"},

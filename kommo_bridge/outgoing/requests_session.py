@@ -31,7 +31,7 @@ def limited_session() -> requests.Session:
     # Nothing of one account may travel with another's calls.
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     for scheme in ("https://", "http://"):
-        adapter = _LimitedAdapter(max_retries=0, pool_connections=MAX_HOSTS, pool_maxsize=POOL_SIZE)
+        adapter = LimitedAdapter(max_retries=0, pool_connections=MAX_HOSTS, pool_maxsize=POOL_SIZE)
         session.mount(scheme, adapter)
     return session
 
@@ -90,7 +90,9 @@ class _LimitedHTTPConnection(HTTPConnection):
         self.sock = _LimitedSocket(self.sock)
 
 
-class _LimitedHTTPSConnection(HTTPSConnection):
+class LimitedHTTPSConnection(HTTPSConnection):
+    """An https connection whose reads are limited."""
+
     def connect(self) -> None:
         self.timeout = seconds_left(self.timeout)
         super().connect()
@@ -103,10 +105,12 @@ class _LimitedHTTPPool(HTTPConnectionPool):
 
 
 class _LimitedHTTPSPool(HTTPSConnectionPool):
-    ConnectionCls = _LimitedHTTPSConnection
+    ConnectionCls = LimitedHTTPSConnection
 
 
-class _LimitedAdapter(HTTPAdapter):
+class LimitedAdapter(HTTPAdapter):
+    """Makes connections whose reads are limited."""
+
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = {
