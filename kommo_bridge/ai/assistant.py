@@ -13,10 +13,18 @@ from typing import Any
 import httpx2
 import openai
 
+from kommo_bridge.ai.dialogue import Dialogue, Reply
 from kommo_bridge.ai.prompt import HARMLESS, Question, body
 from kommo_bridge.ai.refusal import Attempt, Reason, next_attempt
-from kommo_bridge.ai.response import Reply, read_error, read_reason, read_reply, retry_after
-from kommo_bridge.ai.tools import RefusedTools
+from kommo_bridge.ai.refused_tools import RefusedTools
+from kommo_bridge.ai.response import (
+    Response,
+    read_error,
+    read_reason,
+    read_response,
+    retry_after,
+)
+from kommo_bridge.ai.tools import Search, Tools
 from kommo_bridge.conversations.memory import Exchange
 from kommo_bridge.errors import AssistantError
 from kommo_bridge.integrations.ai_server import AIServer, ai_server
@@ -73,28 +81,35 @@ class Assistant:
         *,
         seconds: float,
         history: Sequence[Exchange] = (),
+        search: Search | None = None,
     ) -> Reply:
-        """Ask for the reply to a customer's message.
+        """Ask for the reply to a customer's message, and carry out the calls of tools in it.
 
         Args:
             integration: Whose assistant is asked.
             question: What the customer wrote.
-            seconds: All the time there is, retries of the SDK included.
+            seconds: All the time there is, retries of the SDK and all rounds included.
             history: What was said before, the oldest first.
+            search: Searches what the business has given to know, where not all of it stands in
+                the question.
 
         Raises:
             AssistantError: No reply; `permanent` is true when trying again cannot help.
         """
+        tools = Tools(handoff=integration.handoff_tool, search=search)
+        wanted = bool(tools.names) and self._place(integration) not in self._refused
+        dialogue = Dialogue(tools, Attempt(wanted, len(history)))
         try:
             with total_limit(seconds, MAX_ANSWER_BYTES):
-                response = self._ask(integration, question, seconds, history)
+                while not dialogue.ended:
+                    dialogue.add(self._ask(integration, question, history, dialogue))
         except openai.APIStatusError as error:
             raise read_error(error) from None  # the SDK's text may quote what we sent
         except TROUBLE as error:
             raise AssistantError(
                 f"no response from the AI ({type(error).__name__})", permanent=False
             ) from None
-        return read_reply(response)
+        return dialogue.reply()
 
     def close(self) -> None:
         """Close all connections."""
@@ -104,53 +119,63 @@ class Assistant:
         self,
         integration: Integration,
         question: Question,
-        seconds: float,
         history: Sequence[Exchange],
-    ) -> bytes:
-        """The body of a completion; a refused prompt is tried again with less, a few times."""
-        place = self._place(integration)
-        attempt = Attempt(integration.handoff_tool and place not in self._refused, len(history))
+        dialogue: Dialogue,
+    ) -> Response:
+        """One round; a refused prompt is tried again with less, a few times."""
         blamed: Reason | None = None
         while True:
-            said = attempt.history(history)
-            asked = body(integration, question, datetime.now(UTC), said, tools=attempt.tools)
+            attempt, first = dialogue.attempt, not dialogue.said
+            asked = body(
+                integration,
+                question,
+                datetime.now(UTC),
+                attempt.history(history),
+                tools=dialogue.offered,
+            )
+            asked["messages"] += dialogue.said
+            if dialogue.must_write and "tools" in asked:
+                asked["tool_choice"] = "none"
             try:
-                response = self._call(self._client(integration), integration, asked, seconds)
+                response = self._call(self._client(integration), integration, asked)
                 break
             except openai.APIStatusError as error:
                 reason = read_reason(error)
                 following = next_attempt(attempt, reason, history)
                 if following is None:
                     raise
-                blamed = reason if attempt.tools and not following.tools else None
-                attempt = following
-        if blamed == "tools" or (blamed and self._refuses_tools(integration)):
-            self._refused.add(place)
-        return response
+                dropped = attempt.tools and not following.tools
+                # In a later round it may be the results of calls that are refused.
+                blamed = reason if dropped and first else None
+                dialogue.put(following)
+        if blamed == "tools" or (blamed and self._refuses_tools(integration, dialogue.tools)):
+            self._refused.add(self._place(integration))
+        return read_response(response)
 
     def _call(
-        self,
-        client: openai.OpenAI,
-        integration: Integration,
-        asked: dict[str, Any],
-        seconds: float,
+        self, client: openai.OpenAI, integration: Integration, asked: dict[str, Any]
     ) -> bytes:
-        """One call; raw bytes, as the SDK would build an object for each part of a response."""
-        response = client.chat.completions.with_raw_response.create(
-            model=integration.model or self._model,
-            timeout=min(self._timeout_seconds, seconds),
-            extra_headers={"Authorization": openai.omit} if client.api_key == NO_KEY else None,
-            **asked,
-        )
-        return response.content
+        """One call; raw bytes, as the SDK would build an object for each part of a response.
 
-    def _refuses_tools(self, integration: Integration) -> bool:
+        The time is that of the `total_limit` around it; each response has a size of its own.
+        """
+        seconds = seconds_left(self._timeout_seconds) or self._timeout_seconds
+        with total_limit(seconds_left(None) or self._timeout_seconds, MAX_ANSWER_BYTES):
+            response = client.chat.completions.with_raw_response.create(
+                model=integration.model or self._model,
+                timeout=seconds,
+                extra_headers={"Authorization": openai.omit} if client.api_key == NO_KEY else None,
+                **asked,
+            )
+            return response.content
+
+    def _refuses_tools(self, integration: Integration, tools: Tools) -> bool:
         """Whether a harmless question with tools is refused too; its few tokens are not counted."""
         client = self._client(integration).with_options(max_retries=0)
-        asked = body(integration, HARMLESS, datetime.now(UTC), tools=True)
+        asked = body(integration, HARMLESS, datetime.now(UTC), tools=tools)
         try:
             with total_limit(HARMLESS_SECONDS, MAX_ANSWER_BYTES):
-                self._call(client, integration, asked, HARMLESS_SECONDS)
+                self._call(client, integration, asked)
         except openai.APIStatusError as error:
             return read_reason(error) in ("tools", "unknown")
         except TROUBLE:

@@ -1,4 +1,4 @@
-"""What the AI's response says: a reply, or an error and whether trying again can help.
+"""What the AI's response says: words and calls, or an error and whether trying again can help.
 
 Pure: the bytes of a completion or the SDK's error in, ours out. Compatible servers differ, so
 nothing is taken for granted, and of an error only identifiers and numbers are passed on.
@@ -9,12 +9,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 import openai
 
 from kommo_bridge.ai.messenger_text import MAX_SOURCE
 from kommo_bridge.ai.refusal import Reason, identifiers, reason_of
-from kommo_bridge.ai.tools import handoff_sentence
+from kommo_bridge.ai.tool_calls import Call, read_calls
 from kommo_bridge.errors import AssistantError
 
 # No model reads more. A larger number is wrong, and caps are counted with it.
@@ -25,39 +26,57 @@ TRANSIENT_STATUSES = frozenset({408, 409, 425, 429})
 
 
 @dataclass(frozen=True)
-class Reply:
-    """What the AI wrote.
+class Tokens:
+    """How many tokens were paid for, 0 where the AI does not say.
 
     Attributes:
-        text: For the customer, no longer than is shaped; empty only with `handoff`.
-        tokens: How many it counted, 0 when it does not say.
-        handoff: It asks for a handoff.
+        total: Of prompts and replies.
+        prompt: Of prompts.
+        cached: Those of prompts that the provider had in its cache.
     """
 
-    text: str
-    tokens: int = 0
-    handoff: bool = False
+    total: int = 0
+    prompt: int = 0
+    cached: int = 0
+
+    def __add__(self, other: "Tokens") -> "Tokens":
+        return Tokens(
+            self.total + other.total, self.prompt + other.prompt, self.cached + other.cached
+        )
 
 
-def read_reply(body: bytes) -> Reply:
-    """The text of the first choice.
+@dataclass(frozen=True)
+class Response:
+    """One completion: its text may be empty, and may be one character longer than is shaped."""
 
-    Raises:
-        AssistantError: There is none.
-    """
+    text: str = ""
+    calls: tuple[Call, ...] = ()
+    tokens: Tokens = Tokens()
+
+
+def read_response(body: bytes) -> Response:
+    """What the first choice says; nothing where it cannot be read."""
     try:
         completion = json.loads(body)
         message = completion["choices"][0]["message"]
-        text, sentence = message.get("content"), handoff_sentence(message.get("tool_calls"))
-        tokens = (completion.get("usage") or {}).get("total_tokens", 0)
+        text, calls = message.get("content"), read_calls(message.get("tool_calls"))
+        tokens = _tokens(completion.get("usage") or {})
     except (AttributeError, LookupError, TypeError, ValueError, RecursionError):
-        text, sentence, tokens = None, None, 0
+        return Response()
     text = text.strip() if isinstance(text, str) else ""
-    if not text and sentence is None:
-        raise AssistantError("the AI's response has no text", permanent=False)
-    tokens = tokens if isinstance(tokens, int) and 0 <= tokens <= MAX_TOKENS else 0
-    # One character more than is shaped, so that the cut is seen.
-    return Reply((sentence or text)[: MAX_SOURCE + 1], tokens, handoff=sentence is not None)
+    return Response(text[: MAX_SOURCE + 1], calls, tokens)
+
+
+def _tokens(usage: dict[str, Any]) -> Tokens:
+    total = _count(usage.get("total_tokens"))
+    details = usage.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else 0
+    prompt = min(_count(usage.get("prompt_tokens")), total)
+    return Tokens(total, prompt, min(_count(cached), prompt))
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and 0 <= value <= MAX_TOKENS else 0
 
 
 def read_reason(error: openai.APIStatusError) -> Reason | None:

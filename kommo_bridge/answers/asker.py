@@ -5,9 +5,9 @@ import time
 from dataclasses import dataclass
 
 from kommo_bridge.ai.assistant import Assistant
+from kommo_bridge.ai.dialogue import Reply
 from kommo_bridge.ai.messenger_text import messenger_text
 from kommo_bridge.ai.prompt import Question
-from kommo_bridge.ai.response import Reply
 from kommo_bridge.answers.conversation import Outcome
 from kommo_bridge.answers.wording import Wording
 from kommo_bridge.answers.words import says_handoff
@@ -46,7 +46,7 @@ class Asker:
         try:
             reply = self.assistant.reply(
                 integration,
-                Question(said, request.contact_name, request.origin),
+                self.question(request, integration, said),
                 seconds=seconds,
                 history=self.memory.history(request, integration),
             )
@@ -62,13 +62,27 @@ class Asker:
             subdomain=request.subdomain,
             milliseconds=round((time.monotonic() - started) * 1000),
             tokens=reply.tokens,
+            cached=reply.cached_tokens or None,
+            tools=",".join(one.tool for one in reply.used) or None,
         )
         self.metrics.count("kommo_bridge_tokens", amount=reply.tokens)
+        self.metrics.count("kommo_bridge_cached_tokens", amount=reply.cached_tokens)
+        for one in reply.used:
+            self.metrics.count("kommo_bridge_tool_calls", one.tool)
         self.incidents.note(integration_name(integration), good=(REFUSED_BY_AI,))
-        self.usage.count(request, integration, reply.tokens)
+        self.usage.count(request, integration, reply.tokens, reply.cached_tokens)
         if self.usage.warn(integration):
             self.capped(integration)
         return reply
+
+    def question(
+        self,
+        request: WidgetRequest,
+        integration: Integration,  # noqa: ARG002
+        said: str,
+    ) -> Question:
+        """What the AI is asked, and what is known at that moment."""
+        return Question(said, request.contact_name, request.origin)
 
     def capped(self, integration: Integration) -> None:
         """A customer was handed over because of a cap: `watch` looks whether it still holds."""
@@ -102,5 +116,11 @@ def outcome_of(
         log_event(logger, "reply shortened", job=wording.request.job_id)
     if reply.handoff or says_handoff(phrases, reply.text):
         text = made.text or wording.say("handoff", said)
-        return Outcome("handoff", text, reason="the assistant asked for it")
+        return Outcome(
+            "handoff",
+            text,
+            reason="the assistant asked for it",
+            handoff_reason=reply.reason,
+            summary=reply.summary,
+        )
     return Outcome("success", made.text) if made.text else None

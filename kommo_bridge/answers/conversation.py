@@ -8,6 +8,7 @@ reads a clock or calls anything.
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
+from kommo_bridge.conversations.handoff import HandoffReason
 from kommo_bridge.kommo.continuation import Status
 
 State = Literal["open", "continued", "given_up"]
@@ -29,6 +30,7 @@ class Outcome:
         error: For the operator: why it is `fail`.
         silent: Nothing is shown: another Salesbot has the reply, or a human has the conversation.
         reason: Why it is a handoff; kept with the pause that begins when Kommo has accepted it.
+        handoff_reason, summary: The same for whoever takes over, and for the figures.
         source: Where the text comes from.
     """
 
@@ -38,6 +40,8 @@ class Outcome:
     silent: bool = False
     reason: str = ""
     source: Source = "ai"
+    handoff_reason: HandoffReason = "other"
+    summary: str = ""
 
     @classmethod
     def of(cls, kept: dict[str, Any]) -> "Outcome":

@@ -95,6 +95,8 @@ class Sender:
         bad = (ANSWERS_FAIL,) if outcome.error else ()
         self.incidents.note(integration_name(request), bad=bad, good=good, reason=outcome.error)
         self.metrics.count("kommo_bridge_answers", outcome.status)
+        if outcome.status == "handoff" and not outcome.silent:
+            self.metrics.count("kommo_bridge_handoffs", outcome.handoff_reason)
         seconds = time.time() - request.accepted_at
         self.metrics.observe("kommo_bridge_answer_seconds", seconds)
         log_event(

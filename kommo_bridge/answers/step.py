@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from kommo_bridge.answers.conversation import Outcome, Source, Turn
+from kommo_bridge.conversations.handoff import HandoffReason
 from kommo_bridge.kommo.continuation import Status
 
 
@@ -23,6 +24,7 @@ class Say:
     status: Status
     error: str = ""
     reason: str = ""
+    handoff_reason: HandoffReason = "other"
 
 
 @dataclass(frozen=True)

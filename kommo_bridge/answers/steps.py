@@ -211,7 +211,12 @@ class _Run:
         if view.conversation.cap:
             self.parts.asker.capped(self.integration)
         outcome = Outcome(
-            step.status, text, error=step.error, reason=step.reason, source=step.sentence
+            step.status,
+            text,
+            error=step.error,
+            reason=step.reason,
+            source=step.sentence,
+            handoff_reason=step.handoff_reason,
         )
         turn = replace(step.turn, outcome=outcome)
         return self.state.keep(Changes(turns=view.conversation.with_turn(turn)))

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from kommo_bridge.ai.response import Reply
+from kommo_bridge.ai.dialogue import Reply
 from kommo_bridge.answers.asker import Asker
 from kommo_bridge.answers.conversation import SKIP, Outcome
 from kommo_bridge.answers.retries import wait_after

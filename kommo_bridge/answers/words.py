@@ -81,13 +81,16 @@ def _wants_a_human(case: Case) -> Step | None:
     """The customer wrote one of the integration's handoff phrases."""
     if not says_handoff(case.conversation.rules.handoff_phrases, case.said):
         return None
-    return Say(case.turn, "handoff", "handoff", reason="the customer asked for it")
+    reason = "the customer asked for it"
+    return Say(case.turn, "handoff", "handoff", reason=reason, handoff_reason="customer_request")
 
 
 def _used_up(case: Case) -> Step | None:
     """A cap of the integration or of the conversation is reached."""
     cap = case.conversation.cap
-    return Say(case.turn, "handoff", "handoff", reason=f"{cap} reached") if cap else None
+    if not cap:
+        return None
+    return Say(case.turn, "handoff", "handoff", reason=f"{cap} reached", handoff_reason="policy")
 
 
 def _asked_enough(case: Case) -> Step | None:

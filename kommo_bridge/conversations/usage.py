@@ -51,8 +51,10 @@ class Usage:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
-    def count(self, request: WidgetRequest, integration: Integration, tokens: int) -> None:
-        """Count one reply and its tokens."""
+    def count(
+        self, request: WidgetRequest, integration: Integration, tokens: int, cached: int = 0
+    ) -> None:
+        """Count one reply, its tokens, and those of them that the provider had in its cache."""
         hour = hour_key(conversation_name(request))
         day, month = period_keys(integration)
         with self._redis.pipeline() as pipeline:
@@ -61,6 +63,8 @@ class Usage:
             for key, kept in ((day, DAY_KEPT_SECONDS), (month, MONTH_KEPT_SECONDS)):
                 pipeline.hincrby(key, "replies", 1)
                 pipeline.hincrby(key, "tokens", tokens)
+                if cached:
+                    pipeline.hincrby(key, "cached_tokens", cached)
                 pipeline.expire(key, kept)
             try:
                 pipeline.execute()

@@ -44,7 +44,9 @@ class NoUsage(Usage):
     def __init__(self) -> None:
         pass
 
-    def count(self, request: WidgetRequest, integration: Integration, tokens: int) -> None:
+    def count(
+        self, request: WidgetRequest, integration: Integration, tokens: int, cached: int = 0
+    ) -> None:
         """Nothing is counted."""
 
     def warn(self, integration: Integration) -> bool:  # noqa: ARG002

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from kommo_bridge.ai.assistant import Assistant
-from kommo_bridge.ai.response import Reply
+from kommo_bridge.ai.dialogue import Reply
 from kommo_bridge.answers.conversation import Outcome
 from kommo_bridge.answers.steps import Steps
 from kommo_bridge.answers.terminal import Terminal, TerminalAsker
@@ -129,8 +129,8 @@ def observed(outcome: Outcome, replies: list[Reply]) -> Observed:
     return Observed(
         outcome=OUTCOMES[outcome.status],
         reply="" if outcome.silent else outcome.reply,
-        reason=outcome.reason,
-        tools=tuple("handoff" for one in replies if one.handoff),
+        reason=outcome.handoff_reason if outcome.status == "handoff" else "",
+        tools=tuple(used.tool for one in replies for used in one.used),
         tokens=sum(one.tokens for one in replies),
         error=outcome.error,
     )

@@ -81,7 +81,20 @@ METRICS = {
     "kommo_bridge_retries": Metric(
         "Waits before another try, by partner.", label="partner", known=("ai", "kommo")
     ),
+    "kommo_bridge_handoffs": Metric(
+        "Handoffs that Kommo has accepted, by reason.",
+        label="reason",
+        known=("customer_request", "unknown", "complaint", "order", "policy", "other"),
+    ),
     "kommo_bridge_tokens": Metric("Tokens as the AI counts them.", known=("",)),
+    "kommo_bridge_cached_tokens": Metric(
+        "Those of them that the provider had in its prompt cache.", known=("",)
+    ),
+    "kommo_bridge_tool_calls": Metric(
+        "Tools that the model called.",
+        label="tool",
+        known=("handoff", "note_gap", "search_knowledge", "unknown tool"),
+    ),
 }
 
 

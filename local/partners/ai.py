@@ -10,7 +10,9 @@ import json
 import re
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from itertools import takewhile
 from typing import Any
 
 from local.partners.ai_request import complaint, text_of
@@ -22,6 +24,10 @@ Messages = list[dict[str, Any]]
 Reply = Callable[[Messages], str | dict[str, Any]]
 
 _CHARACTERS_PER_TOKEN = 4
+# Of the prompts so far; a prefix counts from so many tokens on, in steps.
+REMEMBERED_PROMPTS = 16
+CACHED_FROM = 1024
+CACHED_STEP = 128
 _MEANINGS = {
     400: ("invalid_request_error", None),
     401: ("invalid_request_error", "invalid_api_key"),
@@ -89,6 +95,7 @@ class StandInAI(LocalServer):
         self._models = models
         self._requests: list[Any] = []
         self._answered = 0
+        self._prompts: deque[str] = deque(maxlen=REMEMBERED_PROMPTS)
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
 
@@ -156,8 +163,18 @@ class StandInAI(LocalServer):
             "created": int(time.time()),
             "model": body["model"],
             "choices": [{"index": 0, "message": whole, "logprobs": None, "finish_reason": reason}],
-            "usage": _usage(body["messages"], message),
+            "usage": _usage(body["messages"], message, self._cached(body)),
         }
+
+    def _cached(self, body: dict[str, Any]) -> int:
+        """Tokens at the beginning of the prompt that an earlier one had too, as OpenAI counts them:
+        https://platform.openai.com/docs/guides/prompt-caching"""
+        prompt = json.dumps([body.get("tools"), body["messages"]], ensure_ascii=False)
+        with self._lock:
+            same = [_same_characters(prompt, one) for one in self._prompts]
+            self._prompts.append(prompt)
+        tokens = max(same, default=0) // _CHARACTERS_PER_TOKEN
+        return 0 if tokens < CACHED_FROM else tokens // CACHED_STEP * CACHED_STEP
 
     def _model_list(self) -> dict[str, Any]:
         names = self._models if self._models is not None else ("offline-stand-in",)
@@ -170,16 +187,33 @@ class StandInAI(LocalServer):
         return {"x-request-id": f"req_standin_{next(self._numbers)}"}
 
 
-def handoff_call(sentence: str) -> dict[str, Any]:
-    """Return the assistant message that calls our tool `handoff`."""
-    function = {"name": "handoff", "arguments": json.dumps({"sentence": sentence})}
+def tool_call(name: str, **arguments: str) -> dict[str, Any]:
+    """Return the assistant message that calls a tool."""
+    function = {"name": name, "arguments": json.dumps(arguments, ensure_ascii=False)}
     return {"tool_calls": [{"id": "call_standin", "type": "function", "function": function}]}
 
 
-def _usage(messages: Messages, reply: Mapping[str, Any]) -> dict[str, int]:
+def handoff_call(
+    sentence: str, reason: str = "customer_request", summary: str = ""
+) -> dict[str, Any]:
+    """Return the assistant message that calls our tool `handoff`."""
+    return tool_call("handoff", sentence=sentence, reason=reason, summary=summary)
+
+
+def _usage(messages: Messages, reply: Mapping[str, Any], cached: int) -> dict[str, Any]:
     asked = sum(_tokens(text_of(one)) for one in messages)
     said = _tokens(text_of(reply) or json.dumps(reply))
-    return {"prompt_tokens": asked, "completion_tokens": said, "total_tokens": asked + said}
+    return {
+        "prompt_tokens": asked,
+        "completion_tokens": said,
+        "total_tokens": asked + said,
+        "prompt_tokens_details": {"cached_tokens": min(cached, asked)},
+    }
+
+
+def _same_characters(one: str, other: str) -> int:
+    pairs = zip(one, other, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _tokens(text: str) -> int:

@@ -13,9 +13,12 @@ from typing import Any
 import pytest
 
 from kommo_bridge.ai.assistant import Assistant
+from kommo_bridge.ai.dialogue import Dialogue, Reply
 from kommo_bridge.ai.messenger_text import MAX_SOURCE
 from kommo_bridge.ai.prompt import Question
-from kommo_bridge.ai.response import Reply, read_reply
+from kommo_bridge.ai.refusal import Attempt
+from kommo_bridge.ai.response import read_response
+from kommo_bridge.ai.tools import Tools
 from kommo_bridge.conversations.memory import Exchange
 from kommo_bridge.errors import AssistantError
 from kommo_bridge.integrations.integration import Integration
@@ -487,10 +490,12 @@ def test_a_response_of_a_mebibyte_is_read_without_a_walk_through_it(name: str) -
     parsed = time.thread_time() - started
 
     started = time.thread_time()
-    reply = read_reply(body)
+    dialogue = Dialogue(Tools(handoff=True), Attempt(tools=True, turns=0))
+    dialogue.add(read_response(body))
     took = time.thread_time() - started
 
     assert took < 10 * parsed + 0.1
+    reply = dialogue.reply()
     assert len(reply.text) <= MAX_SOURCE + 1
     assert reply.text or reply.handoff
 

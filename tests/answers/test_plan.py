@@ -130,7 +130,11 @@ class TestSentencesOfOurs:
     @pytest.mark.parametrize("said", ["a HUMAN, please", "human", "(human)", "Human?"])
     def test_the_customer_wants_a_human(self, said: str) -> None:
         assert step(text("a", said=said), handoff_phrases=("boss", "human")) == Say(
-            turn("a"), "handoff", "handoff", reason="the customer asked for it"
+            turn("a"),
+            "handoff",
+            "handoff",
+            reason="the customer asked for it",
+            handoff_reason="customer_request",
         )
 
     @pytest.mark.parametrize("said", ["humanities", "inhuman", "a hum an"])
@@ -144,7 +148,11 @@ class TestSentencesOfOurs:
 
     def test_a_cap_is_reached(self) -> None:
         assert step(text("a"), cap="replies_per_hour") == Say(
-            turn("a"), "handoff", "handoff", reason="replies_per_hour reached"
+            turn("a"),
+            "handoff",
+            "handoff",
+            reason="replies_per_hour reached",
+            handoff_reason="policy",
         )
 
     def test_three_questions_came_to_nothing(self) -> None:

@@ -202,12 +202,57 @@ def test_streaming_is_refused(ai: StandInAI) -> None:
         {"role": "developer", "content": "Be brief."},
         {"role": "user", "content": [{"type": "text", "text": "hi"}]},
         {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://a"}}]},
-        {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]},
-        {"role": "tool", "content": "42", "tool_call_id": "1"},
     ],
 )
 def test_every_right_kind_of_message_is_taken(ai: StandInAI, message: dict[str, Any]) -> None:
     assert post(ai, {"model": "small", "messages": [USER, message]}).status_code == 200
+
+
+CALLS = {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}, {"id": "2"}]}
+
+
+def result(call_id: str) -> dict[str, Any]:
+    return {"role": "tool", "content": "42", "tool_call_id": call_id}
+
+
+@pytest.mark.parametrize(
+    ("messages", "status"),
+    [
+        ([USER, CALLS, result("2"), result("1")], 200),
+        ([USER, CALLS, result("1"), result("2"), USER], 200),
+        ([USER, CALLS, result("1")], 400),
+        ([USER, CALLS, result("1"), USER], 400),
+        ([USER, CALLS, result("1"), result("1")], 400),
+        ([USER, result("1")], 400),
+    ],
+)
+def test_every_call_of_a_tool_is_answered_at_once_and_nothing_else_is(
+    ai: StandInAI, messages: list[dict[str, Any]], status: int
+) -> None:
+    assert post(ai, {"model": "small", "messages": messages}).status_code == status
+
+
+@pytest.mark.parametrize("choice", ["none", "sometimes"])
+def test_a_choice_of_tools_needs_tools_and_a_known_word(ai: StandInAI, choice: str) -> None:
+    tool = {"type": "function", "function": {"name": "x", "parameters": {"type": "object"}}}
+    body = {"model": "small", "messages": [USER], "tool_choice": choice}
+
+    assert post(ai, body).status_code == 400
+    assert post(ai, {**body, "tools": [tool]}).status_code == (200 if choice == "none" else 400)
+
+
+def test_a_long_beginning_that_came_before_is_counted_as_cached(ai: StandInAI) -> None:
+    def cached(text: str) -> int:
+        body = post(ai, {"model": "small", "messages": [{"role": "system", "content": text}, USER]})
+        found: int = body.json()["usage"]["prompt_tokens_details"]["cached_tokens"]
+        return found
+
+    long = "word " * 2_000
+
+    assert cached("short") == cached("short") == 0
+    assert cached(long) == 0
+    assert 2_000 < cached(f"{long} and more") <= 2_500
+    assert cached(f"other {long}") == 0
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kommo_bridge.ai.response import Reply
+from kommo_bridge.ai.dialogue import Reply
 from kommo_bridge.errors import AssistantError
 
 from .scenario import Ask, Message, Window
