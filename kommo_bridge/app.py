@@ -11,6 +11,7 @@ from kommo_bridge.cli.chat import chat_command
 from kommo_bridge.cli.conversations import conversations_group, usage_command
 from kommo_bridge.cli.integrations import integrations_group
 from kommo_bridge.cli.scenarios import scenarios_command
+from kommo_bridge.cli.store import store_group
 from kommo_bridge.cli.token import token_group
 from kommo_bridge.cli.widget import widget_group
 from kommo_bridge.integrations.open_store import open_store
@@ -90,6 +91,7 @@ def create_app(settings: Settings) -> BridgeApp:
     app.cli.add_command(alerts_group(redis, settings))
     app.cli.add_command(chat_command(store, settings))
     app.cli.add_command(scenarios_command(store, settings))
+    app.cli.add_command(store_group())
     app.cli.add_command(token_group(store))
     app.cli.add_command(widget_group(settings.public_url))
     app.cli.add_command(bot_group(store, settings))

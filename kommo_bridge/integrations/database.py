@@ -5,7 +5,7 @@ nothing here: `database.read("select ...", values)`, and in `with database.writi
 four verbs of `Writer`, which know each table's key.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 from kommo_bridge.errors import StoreError
 from kommo_bridge.integrations.tables import KEYS
+
+MOST_VALUES = 5000  # in one statement; SQLite takes 32,766, PostgreSQL 65,535
 
 Row = dict[str, Any]
 Values = Sequence[Any]
@@ -58,6 +60,18 @@ class Writer:
         """
         self._execute(_insert(table, row), tuple(row.values()))
 
+    def insert_all(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Add rows that all have the same columns, many at once.
+
+        Raises:
+            RowExists: There is one with the key of one of them.
+        """
+        step = max(1, MOST_VALUES // len(rows[0])) if rows else 1
+        for first in range(0, len(rows), step):
+            some = rows[first : first + step]
+            values = [value for row in some for value in row.values()]
+            self._execute(_insert(table, some[0], len(some)), values)
+
     def upsert(self, table: str, row: Mapping[str, Any]) -> None:
         """Add a row, or change the given columns of the one with its key."""
         key = KEYS[table]
@@ -81,11 +95,18 @@ class Writer:
         return self.run(f"delete from {table} where {_is_key(table)}", key)  # noqa: S608
 
 
+Read = Callable[[str], list[Row]]
+
+
 class Database(Protocol):
     """The tables of one store; safe from several threads and processes.
 
     Every method raises StoreError when the database cannot be used.
     """
+
+    @property
+    def variable(self) -> str:
+        """The setting that names it."""
 
     @property
     def place(self) -> str:
@@ -99,14 +120,13 @@ class Database(Protocol):
         """An object for what was read: a version is comparable within one scope only."""
 
     def migrate(self) -> None:
-        """Bring the tables up to date, one process at a time.
-
-        Raises:
-            SettingsError: It cannot be opened; the message names the variable.
-        """
+        """Bring the tables up to date, one process at a time; a file is created when missing."""
 
     def read(self, query: str, values: Values = ()) -> list[Row]:
         """The rows of a query."""
+
+    def snapshot(self) -> AbstractContextManager[Read]:
+        """Several queries that all see the database as it was at the first one."""
 
     def writing(self) -> AbstractContextManager[Writer]:
         """One transaction; writers wait for each other from its start."""
@@ -127,21 +147,26 @@ class Database(Protocol):
 
 def open_database(place: Path | str, timeout_seconds: float) -> Database:
     """The database at a path (SQLite) or at a `postgres://` URL; nothing is opened yet."""
-    if isinstance(place, Path) or "://" not in place:
+    if not is_url(place):
         from kommo_bridge.integrations.sqlite_database import SqliteDatabase  # noqa: PLC0415
 
         return SqliteDatabase(Path(place), timeout_seconds)
     # Only who uses PostgreSQL pays for loading psycopg.
     from kommo_bridge.integrations.postgres_database import PostgresDatabase  # noqa: PLC0415
 
-    return PostgresDatabase(place, timeout_seconds)
+    return PostgresDatabase(str(place), timeout_seconds)
+
+
+def is_url(place: Path | str) -> bool:
+    """Whether it is a server's address, and not the path of a file."""
+    return isinstance(place, str) and "://" in place
 
 
 def address(place: Path | str) -> str:
     """Where a store is, for people: an absolute path, or a URL without user and password."""
-    if isinstance(place, Path) or "://" not in place:
+    if not is_url(place):
         return str(Path(place).absolute())
-    parts = urlsplit(place)
+    parts = urlsplit(str(place))
     port = f":{parts.port}" if parts.port else ""
     return f"postgresql://{parts.hostname or ''}{port}{parts.path}"
 
@@ -157,9 +182,10 @@ def unusable(reason: str) -> StoreError:
     return StoreError(f"The integration store cannot be used: {reason}.")
 
 
-def _insert(table: str, row: Mapping[str, Any]) -> str:
+def _insert(table: str, row: Mapping[str, Any], count: int = 1) -> str:
     places = ", ".join("?" for _ in row)
-    return f"insert into {table} ({', '.join(row)}) values ({places})"  # noqa: S608
+    rows = ", ".join([f"({places})"] * count)
+    return f"insert into {table} ({', '.join(row)}) values {rows}"  # noqa: S608
 
 
 def _is_key(table: str) -> str:

@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 from kommo_bridge.integrations.sentences import LANGUAGES, is_sentence
 
 MAX_WHOLE_NUMBER = 2**63 - 1  # the largest that a database column holds
-SURROGATE = re.compile("[\ud800-\udfff]")
+# Half a character, as JSON may have it, and the one that PostgreSQL does not take.
+UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 YES_AND_NO = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
@@ -45,7 +46,7 @@ class Kind:
 
     def fits(self, value: Any) -> bool:
         """Whether a value of the right type can work."""
-        return not SURROGATE.search(value)
+        return not UNSTORABLE.search(value)
 
     def stored(self, value: Any) -> Any:
         """The value of a column in the type of its field."""

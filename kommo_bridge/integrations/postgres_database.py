@@ -14,10 +14,11 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from kommo_bridge.errors import IntegrationError, RowExists, SettingsError
+from kommo_bridge.errors import IntegrationError, RowExists, StoreError
 from kommo_bridge.integrations import postgres_steps
 from kommo_bridge.integrations.database import (
     Cursor,
+    Read,
     Row,
     Values,
     Writer,
@@ -56,6 +57,11 @@ class PostgresDatabase:
         self._version = PolledVersion(self._read_mark, logger, self.place)
 
     @property
+    def variable(self) -> str:
+        """The setting that names it."""
+        return "DATABASE_URL"
+
+    @property
     def place(self) -> str:
         """`postgresql://host:port/database`, without user and password."""
         return address(self._url)
@@ -70,17 +76,13 @@ class PostgresDatabase:
         return SimpleNamespace()
 
     def migrate(self) -> None:
-        """Bring the tables up to date, one process at a time.
-
-        Raises:
-            SettingsError: The database cannot be reached or changed.
-        """
+        """Bring the tables up to date, one process at a time."""
         try:
             conninfo_to_dict(self._url)
         except psycopg.Error:  # its message may hold a part of the password
-            raise SettingsError(
-                "DATABASE_URL is wrong: PostgreSQL does not take it. Special characters of the "
-                "password must be percent-encoded."
+            raise StoreError(
+                f"{self.place} is wrong: PostgreSQL does not take its options. Special characters "
+                "of the password must be percent-encoded."
             ) from None
         seconds = max(self._timeout_seconds, START_SECONDS)
         try:
@@ -89,14 +91,21 @@ class PostgresDatabase:
                 with connection.transaction():
                     postgres_steps.apply(connection)
         except psycopg.Error as error:
-            raise SettingsError(
-                f"DATABASE_URL {self.place} cannot be opened for writing: {self._reason(error)}."
+            raise StoreError(
+                f"{self.place} cannot be opened for writing: {self._reason(error)}."
             ) from None
 
     def read(self, query: str, values: Values = ()) -> list[Row]:
         """The rows of a query."""
         with self._connection() as connection:
             return rows_of(_execute(connection, query, values))
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Read]:
+        """Several queries that all see the database as it was at the first one."""
+        with self._connection() as connection, connection.transaction():
+            connection.execute("set transaction isolation level repeatable read, read only")
+            yield lambda query: rows_of(_execute(connection, query))
 
     @contextmanager
     def writing(self) -> Iterator[Writer]:
@@ -150,7 +159,8 @@ class PostgresDatabase:
         except psycopg.errors.UniqueViolation as error:
             raise RowExists from error
         except psycopg.Error as error:
-            raise unusable(self._reason(error)) from error
+            where = f"PostgreSQL at {self.place}"
+            raise unusable(f"{where}: {self._reason(error)}") from error
 
     def _opened_pool(self) -> ConnectionPool[BoundedConnection]:
         with self._lock:
@@ -160,12 +170,13 @@ class PostgresDatabase:
 
     def _reason(self, error: psycopg.Error) -> str:
         """What failed, without any value of a row, user or password."""
-        where = f"PostgreSQL at {self.place}"
         if isinstance(error, PoolTimeout | TimedOut):
-            return f"{where} does not answer in time"
-        if error.sqlstate is None or error.sqlstate[:2] in ("08", "28", "57"):
-            return f"{where} cannot be reached ({_why(error)})"
-        return f"{where} refuses it ({error.diag.message_primary})"
+            return "it does not answer in time"
+        if error.diag.message_primary:
+            return f"it refuses that ({error.diag.message_primary})"
+        if isinstance(error, psycopg.DataError):  # found by psycopg itself
+            return f"it does not take this value ({error})"
+        return f"it cannot be reached ({_why(error)})"
 
 
 def _execute(connection: BoundedConnection, statement: str, values: Values = ()) -> Cursor:

@@ -27,10 +27,15 @@ insert into _version select 0 where not exists (select from _version)
 
 
 def apply(connection: Connection[Any]) -> None:
-    """Apply what is missing; to be called in a transaction."""
+    """Apply what is missing; to be called in a transaction.
+
+    A database that has all of it is not written to: it may be read-only for a while.
+    """
+    if _applied(connection) >= STEPS.keys():
+        return
     connection.execute("select pg_advisory_xact_lock(%s)", (LOCK,))
     connection.execute(OURS)
-    applied = {name for (name,) in connection.execute("select name from _migrations")}
+    applied = _applied(connection)
     for name, operations in STEPS.items():
         if name not in applied:
             for operation in operations:
@@ -38,6 +43,13 @@ def apply(connection: Connection[Any]) -> None:
                     connection.execute(statement)
             at = datetime.now(UTC).isoformat(timespec="seconds")
             connection.execute("insert into _migrations values (%s, %s)", (name, at))
+
+
+def _applied(connection: Connection[Any]) -> set[str]:
+    exists = connection.execute("select to_regclass('_migrations') is not null").fetchone()
+    if not exists or not exists[0]:
+        return set()
+    return {name for (name,) in connection.execute("select name from _migrations")}
 
 
 def _statements(operation: Operation) -> list[Composed | SQL]:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from sqlite_utils import Database, Migrations
 
-from kommo_bridge.errors import IntegrationError, RowExists, SettingsError
-from kommo_bridge.integrations.database import Row, Values, Writer, address, rows_of, unusable
+from kommo_bridge.errors import IntegrationError, RowExists, StoreError
+from kommo_bridge.integrations.database import Read, Row, Values, Writer, address, rows_of, unusable
 from kommo_bridge.integrations.migrations import NAME, STEPS
 from kommo_bridge.integrations.operations import (
     AddColumns,
@@ -38,6 +38,11 @@ class SqliteDatabase:
         self._local = threading.local()
 
     @property
+    def variable(self) -> str:
+        """The setting that names it."""
+        return "DATABASE_PATH"
+
+    @property
     def place(self) -> str:
         """The absolute path."""
         return address(self._path)
@@ -52,25 +57,26 @@ class SqliteDatabase:
         return threading.local()
 
     def migrate(self) -> None:
-        """Create the file when missing and bring its tables up to date.
-
-        Raises:
-            SettingsError: `DATABASE_PATH` cannot be written.
-        """
+        """Create the file when missing and bring its tables up to date."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._enable_wal()
             with self._transaction():  # one process migrates at a time
                 migrations().apply(self._db)
         except (OSError, sqlite3.Error) as error:
-            raise SettingsError(
-                f"DATABASE_PATH {self._path} cannot be opened for writing: {error}"
-            ) from error
+            raise StoreError(f"{self._path} cannot be opened for writing: {error}") from error
 
     def read(self, query: str, values: Values = ()) -> list[Row]:
         """The rows of a query."""
         with _as_store_errors():
             return rows_of(self._db.conn.execute(query, values))
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Read]:
+        """Several queries that all see the database as it was at the first one."""
+        with self._db.conn as connection:
+            connection.execute("begin")
+            yield self.read
 
     @contextmanager
     def writing(self) -> Iterator[Writer]:

@@ -19,6 +19,7 @@ from kommo_bridge.integrations.integration import (
     Integration,
     check_integration,
 )
+from kommo_bridge.integrations.kinds import UNSTORABLE
 from kommo_bridge.integrations.rows import Rows, timestamp
 from kommo_bridge.integrations.tables import INTEGRATIONS
 from kommo_bridge.telemetry.logs import error_text, log_event
@@ -54,7 +55,10 @@ class IntegrationStore:
         Raises:
             SettingsError: `DATABASE_PATH` or `DATABASE_URL` cannot be written.
         """
-        self.database.migrate()
+        try:
+            self.database.migrate()
+        except StoreError as error:
+            raise SettingsError(f"{self.database.variable} {error}") from error
 
     def close(self) -> None:
         """Let go of all connections; the next use opens them again."""
@@ -235,6 +239,8 @@ class IntegrationStore:
         condition = (
             "integration_id = ? and subdomain = ? and (account_id is null or account_id = ?)"
         )
+        if UNSTORABLE.search("".join(key[:2])):  # an unverified token may claim anything
+            return None
         found = self._readable(condition, key)
         return found[0] if found else None
 
