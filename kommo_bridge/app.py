@@ -8,6 +8,7 @@ from kommo_bridge.cli.about import about_command
 from kommo_bridge.cli.alerts import alerts_group
 from kommo_bridge.cli.bot import bot_group
 from kommo_bridge.cli.chat import chat_command
+from kommo_bridge.cli.console import console_group
 from kommo_bridge.cli.conversations import conversations_group, usage_command
 from kommo_bridge.cli.integrations import integrations_group
 from kommo_bridge.cli.scenarios import scenarios_command
@@ -81,7 +82,11 @@ def create_app(settings: Settings) -> BridgeApp:
         token = settings.metrics_token
         app.register_blueprint(metrics_page(metrics, redis, integrations, token, outage))
     if settings.dashboard_password:
+        # Here, not above: a web process without a password needs neither.
+        from kommo_bridge.web.console.mount import mount_console  # noqa: PLC0415
+
         mount_dashboard(app, settings, outage)
+        mount_console(app, settings, integrations)
     app.watch = build_watch(redis, integrations, settings, outage)
     register_error_handlers(app)
     app.cli.add_command(integrations_group(store, settings))
@@ -95,4 +100,5 @@ def create_app(settings: Settings) -> BridgeApp:
     app.cli.add_command(token_group(store))
     app.cli.add_command(widget_group(settings.public_url))
     app.cli.add_command(bot_group(store, settings))
+    app.cli.add_command(console_group(store, redis, settings))
     return app

@@ -23,8 +23,6 @@ from kommo_bridge.integrations.kinds import Text
 from kommo_bridge.integrations.shapes import shape_warnings
 
 NAMES = ", ".join(FIELDS)
-# A text of so many characters is not emptied or halved without a question.
-LONG_TEXT = 40
 
 
 def changed(integration: Integration, changes: Iterable[str]) -> Integration:
@@ -49,11 +47,6 @@ def shorter(before: Integration, after: Integration) -> Iterator[tuple[str, int,
             old, new = len(getattr(before, name) or ""), len(getattr(after, name) or "")
             if new < old:
                 yield name, old, new
-
-
-def is_loss(old: int, new: int) -> bool:
-    """Whether so much of a text goes that it may be a slip, such as a file that was not there."""
-    return old >= LONG_TEXT and new < old / 2
 
 
 def file_name_meant(key: str, value: str) -> bool:

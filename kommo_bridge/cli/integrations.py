@@ -11,7 +11,6 @@ from kommo_bridge.cli.field_values import (
     account_of,
     changed,
     file_name_meant,
-    is_loss,
     shorter,
     warn_of_shapes,
 )
@@ -19,6 +18,7 @@ from kommo_bridge.cli.integration_files import file_commands, read_text
 from kommo_bridge.cli.integration_health import health_commands
 from kommo_bridge.cli.tables import errors_as_messages, table
 from kommo_bridge.integrations.filling import Change
+from kommo_bridge.integrations.form import is_loss
 from kommo_bridge.integrations.integration import (
     DOMAINS,
     FIELDS,

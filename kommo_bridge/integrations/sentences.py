@@ -72,7 +72,7 @@ def sentence(text: str, language: str) -> str:
         text: Of the integration: plain, or a JSON object of texts by language.
         language: Such as `es`; empty when not known.
     """
-    by_language = _by_language(text)
+    by_language = by_language_of(text)
     if by_language:
         first = next(iter(by_language.values()))
         return by_language.get(language) or by_language.get("en") or first
@@ -83,7 +83,7 @@ def is_sentence(text: str) -> bool:
     """Whether it is a text, or a JSON object of texts by known language, none of them empty."""
     if not text.lstrip().startswith("{"):
         return bool(text.strip())
-    by_language = _by_language(text) or {}
+    by_language = by_language_of(text) or {}
     return bool(by_language) and all(
         name in LANGUAGES and isinstance(one, str) and one.strip()
         for name, one in by_language.items()
@@ -103,7 +103,8 @@ def language_of(texts: Iterable[str]) -> str:
     return ""
 
 
-def _by_language(text: str) -> dict[str, str] | None:
+def by_language_of(text: str) -> dict[str, str] | None:
+    """The texts by language, None of a plain text."""
     if not text.lstrip().startswith("{"):
         return None
     try:

@@ -12,7 +12,6 @@ import json
 import logging
 import re
 from typing import Any
-from urllib.parse import urlsplit
 
 from flask import Flask, Response, current_app, request
 from redis import Redis
@@ -25,13 +24,12 @@ from kommo_bridge.settings import Settings
 from kommo_bridge.telemetry.logs import log_event
 from kommo_bridge.telemetry.outage import Outage
 from kommo_bridge.web.errors import error_response
+from kommo_bridge.web.origin import from_here
 from kommo_bridge.web.password_guard import PasswordGuard
 
 DASHBOARD_PATH = "/rq"
 NAME = "rq_dashboard"
 TIMEOUT_SECONDS = 5
-# https://developer.mozilla.org/docs/Web/HTTP/Reference/Headers/Sec-Fetch-Site
-OWN_SITES = ("same-origin", "none")
 # Its scripts insert a queue's name from the path unescaped: no quote, bracket or backslash.
 PLAIN_NAME = re.compile(r"[\w.:/@ -]*")
 # Fields that its list of jobs escapes itself.
@@ -98,7 +96,7 @@ def _ask_for_password(settings: Settings, guard: PasswordGuard) -> Response | No
 def _refuse_other_sites() -> Response | None:
     """A browser sends the password on its own, even with requests from another site's page."""
     changes = request.method != "GET" or request.path.startswith(f"{DASHBOARD_PATH}/requeue/")
-    if changes and not _from_here():
+    if changes and not from_here():
         log_event(logger, "dashboard request from another site refused", level=logging.WARNING)
         return error_response(403, "other_site", "Only pages of the dashboard may request this.")
     return None
@@ -109,15 +107,6 @@ def _refuse_odd_names() -> Response | None:
     if all(PLAIN_NAME.fullmatch(str(name)) for name in (request.view_args or {}).values()):
         return None
     return error_response(404, "not_found", "There is nothing with this name.")
-
-
-def _from_here() -> bool:
-    """Also true without any of these headers: no browser omits all three."""
-    site = request.headers.get("Sec-Fetch-Site")
-    if site is not None:
-        return site in OWN_SITES
-    source = request.headers.get("Origin") or request.headers.get("Referer")
-    return source is None or urlsplit(source).netloc == request.host
 
 
 def _lend(redis: Redis, outage: Outage) -> Response | None:
