@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -167,12 +168,21 @@ def ask(kommo: StandInKommo, account: Account) -> Ask:
     return make
 
 
-@pytest.fixture
-def store(settings: Settings) -> IntegrationStore:
-    """An empty integration store."""
-    store = IntegrationStore(settings.database_path, settings.secret_key)
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty database as the migrations make it: to be copied, since they take a while."""
+    folder = tmp_path_factory.mktemp("migrated")
+    store = IntegrationStore(folder / "bridge.db", SECRET_KEY)
     store.migrate()
-    return store
+    store.backup(folder / "whole.db")
+    return folder / "whole.db"
+
+
+@pytest.fixture
+def store(settings: Settings, migrated: Path) -> IntegrationStore:
+    """An empty integration store."""
+    shutil.copy(migrated, settings.database_path)
+    return IntegrationStore(settings.database_path, settings.secret_key)
 
 
 @pytest.fixture

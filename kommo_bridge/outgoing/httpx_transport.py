@@ -4,6 +4,8 @@ The timeouts of httpx are per read. The connections here ask `total_limit` befor
 write; without a limit set by the caller they are ordinary ones.
 """
 
+import functools
+import ssl
 from collections.abc import Iterable
 from typing import Any
 
@@ -59,6 +61,12 @@ class _LimitedBackend(httpcore2.SyncBackend):
         return _LimitedStream(super().connect_tcp(host, port, wait, local_address, socket_options))
 
 
+@functools.cache
+def _trusted() -> ssl.SSLContext:
+    """The certificates that this process trusts: loading them takes a while, so once is enough."""
+    return httpx2.create_ssl_context(trust_env=True)
+
+
 class LimitedTransport(httpx2.HTTPTransport):
     """httpx's transport over a pool whose connections are limited.
 
@@ -66,10 +74,11 @@ class LimitedTransport(httpx2.HTTPTransport):
     """
 
     def __init__(self) -> None:
-        super().__init__(trust_env=False)
+        context = _trusted()
+        super().__init__(verify=context, trust_env=False)
         self._pool.close()
         self._pool = httpcore2.ConnectionPool(
-            ssl_context=httpx2.create_ssl_context(trust_env=True),
+            ssl_context=context,
             max_connections=None,
             max_keepalive_connections=64,
             keepalive_expiry=60,
