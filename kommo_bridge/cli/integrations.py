@@ -16,6 +16,7 @@ from kommo_bridge.cli.field_values import (
 )
 from kommo_bridge.cli.integration_files import file_commands, read_text
 from kommo_bridge.cli.integration_health import health_commands
+from kommo_bridge.cli.integration_versions import version_commands
 from kommo_bridge.cli.tables import errors_as_messages, table
 from kommo_bridge.integrations.filling import Change
 from kommo_bridge.integrations.form import is_loss
@@ -56,6 +57,7 @@ def integrations_group(store: IntegrationStore, settings: Settings) -> AppGroup:
         make(group, store)
     _changing_commands(group, store, settings)
     health_commands(group, store, settings)
+    version_commands(group, store, settings)
     return group
 
 
@@ -153,6 +155,7 @@ def _changing_commands(group: AppGroup, store: IntegrationStore, settings: Setti
             integration = store.get_without_secrets(name)
             if not yes:
                 click.confirm(f"Remove {integration.host} and its secrets?", abort=True)
+            refuse_if_overwritten(settings, integration, None)
             store.remove(integration)
         click.echo(f"Removed {integration.host}.")
 

@@ -11,7 +11,7 @@ from kommo_bridge.integrations.operations import (
     Run,
 )
 from kommo_bridge.integrations.sentences import HANDOFF_TEXT
-from kommo_bridge.integrations.tables import INTEGRATIONS
+from kommo_bridge.integrations.tables import INTEGRATIONS, VARIABLE, VERSIONS
 
 NAME = "kommo_bridge"  # of these steps, in SQLite's record of what was applied
 STEPS: dict[str, tuple[Operation, ...]] = {
@@ -99,5 +99,20 @@ STEPS: dict[str, tuple[Operation, ...]] = {
                 "price_output": float,
             },
         ),
+    ),
+    # The versions of the instructions, and what KOMMO_INTEGRATIONS has named.
+    "m005_keep_versions": (
+        CreateTable(
+            VERSIONS,
+            {
+                "integration_id": str,
+                "subdomain": str,
+                "number": int,
+                "text": str,
+                "who": str,
+                "at": str,
+            },
+        ),
+        CreateTable(VARIABLE, {"integration_id": str, "subdomain": str, "state": str}),
     ),
 }

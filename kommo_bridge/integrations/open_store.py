@@ -1,12 +1,10 @@
 """Opens the one store of a process, as the settings describe it."""
 
-import json
-from typing import Any
-
 from kommo_bridge.errors import IntegrationError, SettingsError
 from kommo_bridge.integrations.ai_server import OPENAI_URL, AIServer
-from kommo_bridge.integrations.integration import KEY_COLUMNS, Integration
+from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.store import IntegrationStore
+from kommo_bridge.integrations.variable import fill_from_variable, overwritten
 from kommo_bridge.settings import Settings
 
 
@@ -19,35 +17,21 @@ def open_store(settings: Settings) -> IntegrationStore:
     store = IntegrationStore(settings.store_place, settings.secret_key)
     store.migrate()
     if settings.kommo_integrations:
-        try:
-            store.fill(_items(settings.kommo_integrations))
-        except (ValueError, IntegrationError) as error:
-            reason = str(error) if isinstance(error, IntegrationError) else "it is not JSON"
-            raise SettingsError(f"KOMMO_INTEGRATIONS is wrong: {reason}") from None
+        fill_from_variable(store, settings.kommo_integrations)
     return store
 
 
-def refuse_if_overwritten(settings: Settings, before: Integration, after: Integration) -> None:
+def refuse_if_overwritten(
+    settings: Settings, before: Integration, after: Integration | None
+) -> None:
     """A change that the next start, of any process or command, would undo is none.
 
     Raises:
-        IntegrationError: `KOMMO_INTEGRATIONS` names a field that changes.
+        IntegrationError: `KOMMO_INTEGRATIONS` says otherwise, and would win.
     """
-    key = (before.integration_id, before.subdomain)
-    for item in _items(settings.kommo_integrations or "[]"):
-        if tuple(str(item[name]).lower() for name in KEY_COLUMNS) != key:
-            continue
-        for name in item:
-            if getattr(before, name) != getattr(after, name):
-                raise IntegrationError(
-                    f"KOMMO_INTEGRATIONS names {name} of {before.host} and would put its own value "
-                    "back at the next start: change it there."
-                )
-
-
-def _items(text: str) -> list[Any]:
-    items = json.loads(text)
-    return items if isinstance(items, list) else [items]
+    reason = overwritten(settings.kommo_integrations, before, after)
+    if reason:
+        raise IntegrationError(f"{reason}: change it there.")
 
 
 def require_ai_key(settings: Settings, store: IntegrationStore) -> None:

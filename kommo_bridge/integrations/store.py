@@ -6,25 +6,25 @@ jobs and commands all use it.
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from kommo_bridge.errors import IntegrationError, RowExists, SettingsError, StoreError
-from kommo_bridge.integrations.database import Row, Writer, open_database
+from kommo_bridge.integrations.database import Row, open_database
 from kommo_bridge.integrations.encryption import NOT_DECRYPTED, Cipher
-from kommo_bridge.integrations.filling import Change, Entry, merged, read_entries
+from kommo_bridge.integrations.filling import Change, merged, read_entries
 from kommo_bridge.integrations.found import Found, Key
-from kommo_bridge.integrations.integration import (
-    Integration,
-    check_integration,
-)
+from kommo_bridge.integrations.integration import Integration, check_integration
 from kommo_bridge.integrations.kinds import UNSTORABLE
 from kommo_bridge.integrations.rows import Rows, timestamp
 from kommo_bridge.integrations.tables import INTEGRATIONS
+from kommo_bridge.integrations.writing import Read, Writing, find_stored
 from kommo_bridge.telemetry.logs import error_text, log_event
 
 TIMEOUT_SECONDS = 5.0
+COMMAND = "command"  # who changes something, unless a caller says so
 QUICK_SECONDS = 0.4  # Kommo waits two seconds for an acknowledgement
 
 logger = logging.getLogger(__name__)
@@ -116,7 +116,13 @@ class IntegrationStore:
         self.database.backup(target)
         return self.count()
 
-    def add(self, integration: Integration) -> None:
+    @contextmanager
+    def writing(self, by: str) -> Iterator[Writing]:
+        """One transaction on the integrations; `by` says who changes them, such as `command`."""
+        with self.database.writing() as writer:
+            yield Writing(writer, self._rows, by)
+
+    def add(self, integration: Integration, *, by: str = COMMAND) -> None:
         """Add one.
 
         Raises:
@@ -124,26 +130,25 @@ class IntegrationStore:
         """
         check_integration(integration)
         try:
-            with self.database.writing() as writer:
-                row = {**self._rows.write(integration), "created_at": timestamp()}
-                writer.insert(INTEGRATIONS, row)
+            with self.writing(by) as writing:
+                writing.insert(integration)
         except RowExists as error:
             raise IntegrationError(
                 f"{integration.subdomain} has this integration already. "
                 f"Use `flask integrations set {integration.subdomain} KEY=VALUE`."
             ) from error
 
-    def save(self, integration: Integration) -> None:
+    def save(self, integration: Integration, *, by: str = COMMAND) -> None:
         """Add or replace one.
 
         Raises:
             IntegrationError: It is not complete or not valid.
         """
         check_integration(integration)
-        with self.database.writing() as writer:
-            writer.upsert(INTEGRATIONS, self._rows.write(integration))
+        with self.writing(by) as writing:
+            writing.save(integration)
 
-    def rename(self, integration: Integration, changed: Integration) -> None:
+    def rename(self, integration: Integration, changed: Integration, *, by: str = COMMAND) -> None:
         """Save `changed` in place of `integration`, also when its key columns differ.
 
         Raises:
@@ -151,17 +156,16 @@ class IntegrationStore:
         """
         check_integration(changed)
         try:
-            with self.database.writing() as writer:
-                key = (integration.integration_id, integration.subdomain)
-                if not writer.update(INTEGRATIONS, key, self._rows.write(changed)):
+            with self.writing(by) as writing:
+                if not writing.replace(integration, changed):
                     raise IntegrationError(f"There is no integration {integration.host} any more.")
         except RowExists as error:
             raise IntegrationError(f"{changed.subdomain} has this integration already.") from error
 
     def remove(self, integration: Integration) -> None:
-        """Forget one, its secrets included."""
-        with self.database.writing() as writer:
-            writer.delete(INTEGRATIONS, (integration.integration_id, integration.subdomain))
+        """Forget one, its secrets and all that belongs to it included."""
+        with self.writing(COMMAND) as writing:
+            writing.delete(integration)
 
     def bind_account(self, integration: Integration, account_id: int) -> None:
         """Keep the account id that the first verified request named.
@@ -189,22 +193,17 @@ class IntegrationStore:
             IntegrationError: An object is not complete or not valid; nothing is stored.
         """
         entries = read_entries(items)
-        with self.database.writing() as writer:
-            changes = [self._change(entry, writer) for entry in entries]
+        with self.writing(COMMAND) as writing:
+            stored = [(entry, writing.find(entry.key)) for entry in entries]
+            changes = [Change(before, merged(entry, before)) for entry, before in stored]
             for change in changes:
                 if change.fields:
-                    writer.upsert(INTEGRATIONS, self._rows.write(change.after))
+                    writing.save(change.after)
         return changes
 
-    def _change(self, entry: Entry, writer: Writer) -> Change:
-        query = f"select * from {INTEGRATIONS} where integration_id = ? and subdomain = ?"  # noqa: S608
-        for row in writer.read(query, entry.key):
-            try:
-                stored = self._rows.read(row)
-            except SettingsError:
-                stored = self._rows.read_without_secrets(row)
-            return Change(stored, merged(entry, stored))
-        return Change(None, merged(entry, None))
+    def find_stored(self, read: Read, key: tuple[str, str]) -> Integration | None:
+        """The integration with this key, read by the database or within a transaction."""
+        return find_stored(read, self._rows, key)
 
     def _row_named(self, name: str) -> Row:
         """The row of the one that an operator names."""

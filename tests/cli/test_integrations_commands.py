@@ -30,6 +30,8 @@ COMMANDS = [
     "remove",
     "import",
     "export",
+    "history",
+    "restore",
 ]
 
 
@@ -215,20 +217,34 @@ def test_a_files_name_is_not_taken_for_its_content(operator: Operator, tmp_path:
     assert not operator.acme.instructions
 
 
-@pytest.mark.parametrize("command", [["disable", "acme"], ["set", "acme", "name=New"]])
+@pytest.mark.parametrize(
+    "command",
+    [["enable", "acme"], ["set", "acme", "name=New"], ["remove", "acme", "--yes"]],
+    ids=str,
+)
 def test_what_the_next_start_would_undo_is_refused(operator: Operator, command: list[str]) -> None:
     operator.adds("--name", "Old")
     items = [
-        {"subdomain": "acme", "integration_id": INTEGRATION_ID, "name": "Old", "enabled": True}
+        {"subdomain": "acme", "integration_id": INTEGRATION_ID, "name": "Old", "enabled": False}
     ]
     filled = Operator(replace(operator.settings, kommo_integrations=json.dumps(items)))
 
     result = filled(*command)
 
     assert result.exit_code == 1
-    assert "KOMMO_INTEGRATIONS" in result.output
-    assert (filled.acme.name, filled.acme.enabled) == ("Old", True)
+    assert "entry 1 (acme) of KOMMO_INTEGRATIONS" in result.output
+    assert (filled.acme.name, filled.acme.enabled) == ("Old", False)
     assert filled("set", "acme", "model=other").exit_code == 0
+
+
+def test_what_was_disabled_by_hand_outlives_a_start(operator: Operator) -> None:
+    operator.adds()
+    [item] = json.loads(operator("export").output)
+    settings = replace(operator.settings, kommo_integrations=json.dumps([item]))
+
+    assert Operator(settings)("disable", "acme").exit_code == 0
+
+    assert not Operator(settings).acme.enabled
 
 
 ODD_SHAPES = [
@@ -267,6 +283,35 @@ def test_what_looks_like_kommos_gives_no_warning(operator: Operator) -> None:
     assert odd.stderr.count("Warning: ") == 2
     assert imported.stderr == ""
     assert token not in imported.output
+
+
+def test_history_lists_the_versions_and_restore_goes_back_to_one(operator: Operator) -> None:
+    operator.adds()
+    empty = operator("history", "acme").output
+    operator("set", "acme", "instructions=We are open\nfrom 9 to 20 h. " + "x" * 100)
+    operator("set", "acme", "instructions=Closed.", "--yes")
+
+    restored = operator("restore", "acme", "1")
+
+    rows = [line.split(maxsplit=5) for line in operator("history", "acme").output.splitlines()]
+    assert empty == "The instructions have not changed since versions are kept.\n"
+    assert "again: 7 -> 128 characters." in restored.output
+    assert [(row[0], row[3], row[4]) for row in rows[1:]] == [
+        ("3", "command", "128"),
+        ("2", "command", "7"),
+        ("1", "command", "128"),
+    ]
+    assert rows[1][5].startswith("We are open from 9 to 20 h. xxx")
+    assert operator.acme.instructions == operator("history", "acme", "1").output[:-1]
+
+
+def test_a_version_that_is_not_kept_is_told(operator: Operator) -> None:
+    operator.adds()
+
+    result = operator("restore", "acme", "7")
+
+    assert result.exit_code == 1
+    assert "no version 7 of its instructions: flask integrations history acme" in result.output
 
 
 @pytest.mark.parametrize("typed", ["https://Acme.kommo.com", "acme.kommo.com/", "acme.kommo.com"])
