@@ -9,11 +9,12 @@ from kommo_bridge.cli.alerts import alerts_group
 from kommo_bridge.cli.bot import bot_group
 from kommo_bridge.cli.chat import chat_command
 from kommo_bridge.cli.console import console_group
-from kommo_bridge.cli.conversations import conversations_group, usage_command
+from kommo_bridge.cli.conversations import conversations_group
 from kommo_bridge.cli.integrations import integrations_group
 from kommo_bridge.cli.scenarios import scenarios_command
 from kommo_bridge.cli.store import store_group
 from kommo_bridge.cli.token import token_group
+from kommo_bridge.cli.usage import usage_command
 from kommo_bridge.cli.widget import widget_group
 from kommo_bridge.integrations.open_store import open_store
 from kommo_bridge.integrations.store import QUICK_SECONDS, IntegrationStore

@@ -13,6 +13,7 @@ from kommo_bridge.answers.wording import Wording
 from kommo_bridge.answers.words import says_handoff
 from kommo_bridge.conversations.keys import integration_name
 from kommo_bridge.conversations.memory import Conversations
+from kommo_bridge.conversations.money import Paid
 from kommo_bridge.conversations.usage import Usage
 from kommo_bridge.errors import AssistantError
 from kommo_bridge.integrations.integration import Integration
@@ -70,7 +71,8 @@ class Asker:
         for one in reply.used:
             self.metrics.count("kommo_bridge_tool_calls", one.tool)
         self.incidents.note(integration_name(integration), good=(REFUSED_BY_AI,))
-        self.usage.count(request, integration, reply.tokens, reply.cached_tokens)
+        paid = Paid(reply.tokens, reply.prompt_tokens, reply.cached_tokens)
+        self.usage.count(request, integration, paid)
         if self.usage.warn(integration):
             self.capped(integration)
         return reply

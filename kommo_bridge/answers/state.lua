@@ -63,7 +63,8 @@ for place = 1, #found, 2 do
 end
 local marks = {paused, redis.call('EXISTS', no_text), redis.call('GET', tagged)}
 local counted = {redis.call('GET', hour), redis.call('HGET', day, 'replies'),
-  redis.call('HGET', day, 'tokens'), redis.call('HGET', month, 'tokens')}
+  redis.call('HGET', day, 'tokens'), redis.call('HGET', month, 'tokens'),
+  redis.call('HGET', day, 'millionths'), redis.call('HGET', month, 'millionths')}
 local own = redis.call('HMGET', record, 'state', 'error', 'reported', 'attempts')
 return {mine and 1 or 0, kept, tonumber(time[1]), tonumber(time[2]), marks, counted, own,
   redis.call('HGET', turns, person), found, states}

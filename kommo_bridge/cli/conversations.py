@@ -1,6 +1,5 @@
-"""`flask conversations`: what was said, and whether a human answers; `flask usage`."""
+"""`flask conversations`: what was said, and whether a human answers."""
 
-import json
 import math
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -12,12 +11,10 @@ from flask.cli import AppGroup
 from redis import Redis
 
 from kommo_bridge.cli.running import warn_if_unused
-from kommo_bridge.cli.tables import errors_as_messages, table
+from kommo_bridge.cli.tables import errors_as_messages
 from kommo_bridge.conversations.keys import ENTITY_TYPES, entity_name
 from kommo_bridge.conversations.memory import Conversations
-from kommo_bridge.conversations.usage import Usage
 from kommo_bridge.english import counted
-from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.store import IntegrationStore
 
 Command = Callable[..., Any]
@@ -118,45 +115,3 @@ def _pause_commands(
         with errors_as_messages():
             was_paused = conversations.resume(find(name, entity_type, entity_id))
         click.echo("The assistant answers again." if was_paused else "It was not paused.")
-
-
-def _print_month(
-    usage: Usage, integrations: list[Integration], month: str, *, as_json: bool
-) -> None:
-    used = [(item, *usage.month(item, month)) for item in integrations]
-    if as_json:
-        keys = ("subdomain", "integration_id", "month", "replies", "tokens")
-        rows = [(item.subdomain, item.integration_id, month, *counts) for item, *counts in used]
-        click.echo(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], indent=2))
-        return
-    lines = [(item.host, *map(str, counts)) for item, *counts in used]
-    for line in table([("INTEGRATION", f"REPLIES {month}", f"TOKENS {month}"), *lines]):
-        click.echo(line)
-
-
-def usage_command(store: IntegrationStore, redis: Redis) -> click.Command:
-    """`flask usage`."""
-
-    @click.command("usage")
-    @click.argument("name", required=False)
-    @click.option("--month", type=click.DateTime(["%Y-%m"]), help="A month, such as 2026-10.")
-    @click.option("--json", "as_json", is_flag=True, help="As JSON, for machines.")
-    def usage(name: str | None, month: datetime | None, *, as_json: bool) -> None:
-        """Print what integrations used today and this month (UTC), beside their caps."""
-        with errors_as_messages():
-            warn_if_unused(redis)
-            integrations = [store.get(name)] if name else store.all()
-            if month or as_json:
-                named = f"{month or datetime.now(UTC):%Y-%m}"
-                _print_month(Usage(redis), integrations, named, as_json=as_json)
-                return
-            counters = [(item, Usage(redis).used(item)) for item in integrations]
-        header = ("INTEGRATION", "REPLIES TODAY", "TOKENS TODAY", "REPLIES MONTH", "TOKENS MONTH")
-        rows = [
-            (item.host, *(f"{one.count}/{one.cap}" if one.cap else f"{one.count}" for one in used))
-            for item, used in counters
-        ]
-        for line in table([header, *rows]):
-            click.echo(line)
-
-    return usage

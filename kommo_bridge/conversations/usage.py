@@ -12,6 +12,7 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from kommo_bridge.conversations.keys import conversation_name, hour_key, period_key
+from kommo_bridge.conversations.money import Paid, cost, shown
 from kommo_bridge.integrations.integration import CAPS, Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.telemetry.logs import log_event
@@ -20,19 +21,31 @@ HOUR_SECONDS = 3600
 DAY_KEPT_SECONDS = 40 * 86400
 MONTH_KEPT_SECONDS = 400 * 86400
 WARN_SHARE = 0.8
+FIGURES = ("replies", "tokens", "millionths")
 # The counters that `answers/state.lua` reads, in this order.
-COUNTED = ("replies_per_hour", "replies_per_day", "tokens_per_day", "tokens_per_month")
+COUNTED = (
+    *("replies_per_hour", "replies_per_day", "tokens_per_day", "tokens_per_month"),
+    *("money_per_day", "money_per_month"),
+)
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Used:
-    """One counter beside its cap (0: none); `name` is the integration's field."""
+    """One counter beside its cap (0: none); `name` is the integration's field.
+
+    Money is in millionths of `currency`.
+    """
 
     name: str
     count: int
     cap: int
+    currency: str = ""
+
+    def text(self, amount: int) -> str:
+        """One of the two, for people."""
+        return shown(amount, self.currency) if self.currency else str(amount)
 
     @property
     def reached(self) -> bool:
@@ -51,10 +64,13 @@ class Usage:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
-    def count(
-        self, request: WidgetRequest, integration: Integration, tokens: int, cached: int = 0
-    ) -> None:
-        """Count one reply, its tokens, and those of them that the provider had in its cache."""
+    def count(self, request: WidgetRequest, integration: Integration, paid: Paid) -> None:
+        """Count one reply, its tokens, and what they cost."""
+        added = {
+            "tokens": paid.tokens,
+            "cached_tokens": paid.cached,
+            "millionths": cost(integration, paid),
+        }
         hour = hour_key(conversation_name(request))
         day, month = period_keys(integration)
         with self._redis.pipeline() as pipeline:
@@ -62,9 +78,9 @@ class Usage:
             pipeline.incr(hour)
             for key, kept in ((day, DAY_KEPT_SECONDS), (month, MONTH_KEPT_SECONDS)):
                 pipeline.hincrby(key, "replies", 1)
-                pipeline.hincrby(key, "tokens", tokens)
-                if cached:
-                    pipeline.hincrby(key, "cached_tokens", cached)
+                for name, amount in added.items():
+                    if amount:
+                        pipeline.hincrby(key, name, amount)
                 pipeline.expire(key, kept)
             try:
                 pipeline.execute()
@@ -75,24 +91,27 @@ class Usage:
         """The caps of the whole integration that are reached; a conversation's hour is none."""
         return [one for one in self._capped(integration) if one.reached]
 
-    def month(self, integration: Integration, month: str) -> tuple[int, int]:
-        """Replies and tokens of one month, such as `2026-10`; kept for 400 days."""
-        key = period_key(integration, month)
-        replies, tokens = self._redis.hmget(key, ["replies", "tokens"])
-        return int(replies or 0), int(tokens or 0)
+    def month(self, integration: Integration, month: str) -> tuple[int, int, int]:
+        """Replies, tokens and money (in millionths) of a month, such as `2026-10`; kept for 400
+        days."""
+        replies, tokens, money = self._redis.hmget(period_key(integration, month), *FIGURES)
+        return int(replies or 0), int(tokens or 0), int(money or 0)
 
     def used(self, integration: Integration) -> list[Used]:
         """What the whole integration has used today and this month."""
-        day, month = period_keys(integration)
         with self._redis.pipeline(transaction=False) as pipeline:
-            pipeline.hmget(day, "replies", "tokens")
-            pipeline.hmget(month, "replies", "tokens")
-            (replies, tokens), (month_replies, month_tokens) = pipeline.execute()
+            for key in period_keys(integration):
+                pipeline.hmget(key, *FIGURES)
+            periods = zip(("day", "month"), pipeline.execute(), strict=True)
         return [
-            Used("replies_per_day", int(replies or 0), integration.cap("replies_per_day")),
-            Used("tokens_per_day", int(tokens or 0), integration.tokens_per_day),
-            Used("replies_per_month", int(month_replies or 0), 0),
-            Used("tokens_per_month", int(month_tokens or 0), integration.tokens_per_month),
+            Used(
+                name := f"{what}_per_{period}",
+                int(count or 0),
+                integration.cap(name) if name in CAPS else 0,
+                integration.currency if what == "money" else "",
+            )
+            for period, counts in periods
+            for what, count in zip(("replies", "tokens", "money"), counts, strict=True)
         ]
 
     def warn(self, integration: Integration) -> bool:
@@ -105,8 +124,8 @@ class Usage:
                 level=logging.WARNING,
                 subdomain=integration.subdomain,
                 cap=near.name,
-                used=near.count,
-                of=near.cap,
+                used=near.text(near.count),
+                of=near.text(near.cap),
             )
         return any(one.reached for one in capped)
 

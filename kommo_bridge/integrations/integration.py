@@ -14,7 +14,7 @@ from kommo_bridge.errors import IntegrationError
 from kommo_bridge.integrations.account_fields import DOMAINS, SUBDOMAIN, AccountFields
 from kommo_bridge.integrations.assistant_fields import AssistantFields
 from kommo_bridge.integrations.handoff_fields import HandoffFields
-from kommo_bridge.integrations.kinds import Cap, Kind, Secret
+from kommo_bridge.integrations.kinds import Cap, Kind, MoneyCap, Secret
 from kommo_bridge.integrations.spending_fields import SHARED_KEY_REPLIES_PER_DAY, SpendingFields
 
 __all__ = ["DOMAINS", "SHARED_KEY_REPLIES_PER_DAY", "SUBDOMAIN"]
@@ -37,10 +37,12 @@ class Integration(SpendingFields, HandoffFields, AssistantFields, AccountFields)
         return (self.secret_key, self.previous_secret_key) if self.enabled else ()
 
     def cap(self, name: str) -> int:
-        """The cap of this name that applies; 0 for none."""
-        value: int | None = getattr(self, name)
+        """The cap of this name that applies, money in millionths; 0 for none."""
+        value: float | None = getattr(self, name)
+        if isinstance(KINDS[name], MoneyCap):
+            return round((value or 0) * 1_000_000)
         if value is not None:
-            return value
+            return int(value)
         return 0 if self.ai_api_key or self.ai_base_url else SHARED_KEY_REPLIES_PER_DAY
 
 
@@ -49,7 +51,9 @@ KINDS: dict[str, Kind] = {item.name: item.metadata["kind"] for item in fields(In
 HELP: dict[str, str] = {item.name: item.metadata["help"] for item in fields(Integration)}
 SECRETS = tuple(name for name in FIELDS if isinstance(KINDS[name], Secret))
 CAPS = tuple(  # of the whole integration
-    name for name, kind in KINDS.items() if isinstance(kind, Cap) and kind.scope == "integration"
+    name
+    for name, kind in KINDS.items()
+    if isinstance(kind, MoneyCap) or (isinstance(kind, Cap) and kind.scope == "integration")
 )
 
 

@@ -132,7 +132,9 @@ class Watch:
         if not reached:
             with suppress(ResponseError):
                 self._incidents.forget(CAP_REACHED, name)
-        return ", ".join(f"{one.name} {one.count} of {one.cap}" for one in reached)
+        return ", ".join(
+            f"{one.name} {one.text(one.count)} of {one.text(one.cap)}" for one in reached
+        )
 
     def _watched(self, name: str) -> bool:
         """Nobody waits for an integration that was removed or switched off."""

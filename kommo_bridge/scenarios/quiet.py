@@ -6,6 +6,7 @@ instead of reaching Redis or Kommo.
 
 from typing import Any
 
+from kommo_bridge.conversations.money import Paid
 from kommo_bridge.conversations.usage import Usage
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.store import IntegrationStore
@@ -44,9 +45,7 @@ class NoUsage(Usage):
     def __init__(self) -> None:
         pass
 
-    def count(
-        self, request: WidgetRequest, integration: Integration, tokens: int, cached: int = 0
-    ) -> None:
+    def count(self, request: WidgetRequest, integration: Integration, paid: Paid) -> None:
         """Nothing is counted."""
 
     def warn(self, integration: Integration) -> bool:  # noqa: ARG002

@@ -177,7 +177,7 @@ def look(
     mine: int = 1,
     kept: int = 1,
     marks: Any = (0, 0, None),
-    counted: Any = (None, None, None, None),
+    counted: Any = (None,) * 6,
     own: Any = (None, None, None, None),
     turns: bytes | None = None,
     texts: Any = (),
@@ -221,8 +221,10 @@ class TestView:
         assert (found.paused, found.no_text_said, found.tagged) == seen
 
     def test_the_cap_that_is_reached(self) -> None:
-        assert look(counted=(None, None, b"49", None)).conversation.cap == ""
-        assert look(counted=(None, None, b"50", None)).conversation.cap == "tokens_per_day"
+        assert look(counted=(None, None, b"49", None, None, None)).conversation.cap == ""
+        assert (
+            look(counted=(None, None, b"50", None, None, None)).conversation.cap == "tokens_per_day"
+        )
 
     def test_what_became_of_the_jobs_own_request(self) -> None:
         view = look(own=(b"given_up", b"no reply", b"1", b"3"))

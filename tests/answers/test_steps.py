@@ -892,11 +892,19 @@ class TestCaps:
 
         assert data_of(kommo, other)["status"] == "success"
 
-    @pytest.mark.parametrize("cap", ["replies_per_day", "tokens_per_day", "tokens_per_month"])
+    @pytest.mark.parametrize(
+        "caps",
+        [
+            *({"replies_per_day": 1}, {"tokens_per_day": 1}, {"tokens_per_month": 1}),
+            {"money_per_day": 0.01, "price_input": 900.0, "price_output": 900.0},
+            {"money_per_month": 0.01, "price_input": 900.0, "price_output": 900.0},
+        ],
+        ids=lambda caps: next(iter(caps)),
+    )
     def test_a_cap_of_the_integration_hands_over(
-        self, parts: Parts, ask: Ask, kommo: StandInKommo, acme: Integration, cap: str
+        self, parts: Parts, ask: Ask, kommo: StandInKommo, acme: Integration, caps: dict[str, Any]
     ) -> None:
-        change(parts, acme, **{cap: 1})
+        change(parts, acme, **caps)
         answer(ask(), parts)
         other = ask(entity_id=8)
 

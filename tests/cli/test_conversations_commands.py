@@ -1,5 +1,6 @@
 """`flask conversations`, `flask usage` and `flask chat`."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -129,6 +130,23 @@ def test_usage_prints_a_table_beside_the_caps(
     host, today, tokens, month, _ = row.split()
     assert (host, today, month) == ("acme.kommo.com", "1/50", "1")
     assert int(tokens) > 0
+
+
+def test_usage_shows_money_where_prices_are_set(
+    app: Flask, parts: Parts, ask: Ask, acme: Integration
+) -> None:
+    prices = {"price_input": 1000.0, "price_output": 1000.0, "money_per_month": 50.0}
+    parts.integrations.save(replace(acme, **prices, currency="EUR"))  # type: ignore[arg-type]
+    answer(ask(), parts)
+
+    header, row = run(app, "usage", "acme").output.splitlines()
+    [month] = json.loads(run(app, "usage", "--json").output)
+
+    assert header.split()[5:7] == ["MONEY", "TODAY"]
+    assert row.split()[4] == "EUR"
+    assert row.endswith(" EUR/50.00 EUR")
+    assert month["money"] == pytest.approx(month["tokens"] / 1000)
+    assert month["currency"] == "EUR"
 
 
 def test_chat_remembers_hands_over_and_is_forgotten(

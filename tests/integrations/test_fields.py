@@ -48,7 +48,10 @@ def test_no_secret_is_part_of_the_text_of_an_integration() -> None:
 
 
 def test_the_caps_of_the_whole_integration_are_known() -> None:
-    assert CAPS == ("replies_per_day", "tokens_per_day", "tokens_per_month")
+    assert (
+        *("replies_per_day", "tokens_per_day", "tokens_per_month"),
+        *("money_per_day", "money_per_month"),
+    ) == CAPS
 
 
 @pytest.mark.parametrize(
