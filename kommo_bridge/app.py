@@ -15,6 +15,7 @@ from kommo_bridge.cli.scenarios import scenarios_command
 from kommo_bridge.cli.store import store_group
 from kommo_bridge.cli.token import token_group
 from kommo_bridge.cli.usage import usage_command
+from kommo_bridge.cli.week import week_command
 from kommo_bridge.cli.widget import widget_group
 from kommo_bridge.integrations.open_store import open_store
 from kommo_bridge.integrations.store import QUICK_SECONDS, IntegrationStore
@@ -93,6 +94,7 @@ def create_app(settings: Settings) -> BridgeApp:
     app.cli.add_command(integrations_group(store, settings))
     app.cli.add_command(conversations_group(store, redis))
     app.cli.add_command(usage_command(store, redis))
+    app.cli.add_command(week_command(store, redis))
     app.cli.add_command(about_command(settings))
     app.cli.add_command(alerts_group(redis, settings))
     app.cli.add_command(chat_command(store, settings))

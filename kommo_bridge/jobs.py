@@ -27,6 +27,7 @@ from kommo_bridge.answers.sender import Sender
 from kommo_bridge.answers.state import ConversationStates
 from kommo_bridge.answers.steps import Steps
 from kommo_bridge.answers.sweep import Sweep
+from kommo_bridge.conversations.days import Days
 from kommo_bridge.conversations.keys import ENTITY_TYPES
 from kommo_bridge.conversations.memory import Conversations
 from kommo_bridge.conversations.usage import Usage
@@ -168,7 +169,7 @@ def build_parts(settings: Settings, integrations: IntegrationStore | None = None
     steps = Steps(
         states=ConversationStates(redis),
         asker=Asker(assistant, memory, Usage(redis), metrics, incidents),
-        sender=Sender(client, integrations, metrics, incidents),
+        sender=Sender(client, integrations, metrics, incidents, Days(redis)),
         memory=memory,
         metrics=metrics,
     )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from kommo_bridge.errors import SettingsError
 
@@ -60,6 +60,7 @@ class Settings:
     metrics_token: str | None = field(default=None, repr=False)
     sentry_dsn: str | None = field(default=None, repr=False)
     alert_webhook_url: str | None = field(default=None, repr=False)
+    smtp_url: str | None = field(default=None, repr=False)
     log_level: str = "INFO"
     log_format: str = "text"
 
@@ -179,6 +180,15 @@ def _database_url(text: str) -> str:
     return text
 
 
+def _smtp_url(text: str) -> str:
+    """A mail server, and who the mails are from: `?from=`, else the user name."""
+    parts = urlsplit(_url("smtp", "smtps")(text))
+    sender = parse_qs(parts.query).get("from", [unquote(parts.username or "")])[0]
+    if not re.fullmatch(r"[^@\s<>]+@[^@\s<>]+", sender):
+        raise ValueError("say who the mails are from: smtps://user:pass@host?from=bot@example.com.")
+    return text
+
+
 def _public_url(text: str) -> str:
     """The origin under which Kommo reaches us; a trailing slash is dropped."""
     if "://" not in text:
@@ -217,20 +227,6 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def redis_warnings(url: str) -> list[str]:
-    """What is unsafe about a Redis on another machine: who can write to it decides what is said."""
-    parts = urlsplit(url)
-    asked = parse_qs(parts.query)
-    if parts.scheme == "unix" or is_loopback(parts.hostname or ""):
-        return []
-    found = []
-    if not parts.password and "password" not in asked:
-        found.append("REDIS_URL leads to another machine without a password")
-    if parts.scheme == "rediss" and asked.get("ssl_cert_reqs", ["none"]) == ["none"]:
-        found.append("REDIS_URL is encrypted, but the server's certificate is not checked")
-    return found
-
-
 READERS: dict[str, Callable[[str], object]] = {
     "SECRET_KEY": _secret_key,
     "PUBLIC_URL": _public_url,
@@ -249,6 +245,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "RATE_LIMIT": _rate_limit,
     "DASHBOARD_PASSWORD": _password,
     "ALERT_WEBHOOK_URL": _url("https", "http"),
+    "SMTP_URL": _smtp_url,
     "LOG_LEVEL": _one_of("DEBUG", "INFO", "WARNING", "ERROR"),
     "LOG_FORMAT": _one_of("text", "json"),
 }

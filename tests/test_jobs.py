@@ -15,6 +15,7 @@ from kommo_bridge.answers.conversation import CONTINUED, GIVEN_UP, OPEN
 from kommo_bridge.answers.record import OPEN_KEY, record_key
 from kommo_bridge.answers.retries import SWEEP_SLOW
 from kommo_bridge.answers.sweep import THREADS, Sweep
+from kommo_bridge.conversations.days import Days, day_of
 from kommo_bridge.conversations.keys import conversation_name, texts_key, turn_key
 from kommo_bridge.errors import ContinuedWithFailure, IntegrationError, KommoError
 from kommo_bridge.integrations.integration import Integration
@@ -70,6 +71,25 @@ def test_a_reply_continues_the_salesbot_with_success(
     assert data["message"] == data["reply"]
     assert "execute_handlers" not in continued.body
     assert state_of(parts, request) == CONTINUED
+
+
+def test_answered_turns_are_counted_for_the_week_once(
+    parts: Parts, ask: Ask, ai: StandInAI, kommo: StandInKommo, acme: Integration
+) -> None:
+    """One reply, one fallback, and one Salesbot that could not be continued."""
+    replied = ask(entity_id=1)
+    answer(replied, parts)
+    answer(replied, parts)
+    ai.faults.order(openai_error(401), times=1)
+    with pytest.raises(ContinuedWithFailure):
+        answer(ask(entity_id=2), parts)
+    kommo.faults.order(Status(404), times=1)
+    with pytest.raises(KommoError):
+        answer(ask(entity_id=3), parts)
+
+    found = Days(parts.redis).read(acme, [day_of(acme, time.time())])
+
+    assert (found.conversations, found.alone, found.turns, found.failures) == (2, 1, 2, 2)
 
 
 def test_a_hand_made_bot_gets_the_reply_in_shows_and_in_data(

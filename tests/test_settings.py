@@ -12,7 +12,8 @@ import pytest
 from kommo_bridge.errors import SettingsError
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.store import IntegrationStore
-from kommo_bridge.settings import RateLimit, Settings, is_loopback, redis_warnings
+from kommo_bridge.settings import RateLimit, Settings, is_loopback
+from kommo_bridge.telemetry.start import redis_warnings
 
 ROOT = Path(__file__).parents[1]
 SECRET_KEY = "s3cret-" * 6
@@ -61,6 +62,8 @@ def test_an_empty_variable_counts_as_not_set(empty: str) -> None:
         ("METRICS_TOKEN", "token", "token"),
         ("SENTRY_DSN", "https://k@sentry.example/1", "https://k@sentry.example/1"),
         ("ALERT_WEBHOOK_URL", "https://hooks.example/x", "https://hooks.example/x"),
+        ("SMTP_URL", "smtps://a%40b.cd:x@mail.example", "smtps://a%40b.cd:x@mail.example"),
+        ("SMTP_URL", "smtp://localhost:25?from=a@b.cd", "smtp://localhost:25?from=a@b.cd"),
         ("LOG_LEVEL", "debug", "DEBUG"),
         ("LOG_FORMAT", "JSON", "json"),
     ],
@@ -92,6 +95,7 @@ WRONG = [
     *(("RATE_LIMIT", text) for text in ["600", "0/minute", "x/minute", "5/week", "-5/minute"]),
     ("DASHBOARD_PASSWORD", "eleven-char"),
     *(("ALERT_WEBHOOK_URL", text) for text in ["hooks", "ftp://h"]),
+    *(("SMTP_URL", text) for text in ["mail.example", "https://a%40b.cd:x@h", "smtps://user:x@h"]),
     ("LOG_LEVEL", "LOUD"),
     ("LOG_FORMAT", "xml"),
 ]

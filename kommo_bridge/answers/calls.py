@@ -150,7 +150,7 @@ class Calls:
             self.memory.remember(called.waiting, self.integration, said, outcome.reply)
         others = [one for one in members if one.waits and one.job_id != ended.job_id]
         let_go = [replace(one, outcome=SKIP, next_at=0.0) for one in others if not one.let_go]
-        return self.state.keep(
+        view = self.state.keep(
             Changes(
                 turns=view.conversation.without_turn(turn),
                 messages=(ended, *let_go),
@@ -160,6 +160,9 @@ class Calls:
                 no_text_said=outcome.source == "no_text",
             )
         )
+        if view.kept:
+            self.sender.answered(called.waiting, self.integration, outcome, members[0].at, view.now)
+        return view
 
     def _ended(self, called: Called, view: View) -> View:
         """This Salesbot cannot be continued: the reply goes to the next older one."""
@@ -167,7 +170,7 @@ class Calls:
         if called.turn is None:
             return self.state.keep(Changes(messages=(ended,)))
         if _is_last(ended, called.turn, view):
-            self.sender.given_up(called.waiting, called.result.error)
+            self.sender.given_up(called.waiting, called.result.error, self.integration)
             # Kept for an operator who replaces the token and requeues the job.
             ended = replace(ended, outcome=None if called.result.status in GONE else called.outcome)
         turns = self._handed_on(called.target, called.turn, view)
@@ -213,7 +216,7 @@ class Calls:
         if target.let_go or turn is None:  # another Salesbot has sent the reply
             return self.state.keep(Changes(messages=(ended,), error=reason))
         if _is_last(ended, turn, view):
-            self.sender.given_up(view.request_of(step.job_id), reason)
+            self.sender.given_up(view.request_of(step.job_id), reason, self.integration)
             ended = replace(ended, outcome=turn.outcome)
         turns = self._handed_on(target, turn, view)
         return self.state.keep(Changes(turns=turns, messages=(ended,), error=reason))

@@ -7,7 +7,9 @@ from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from kommo_bridge.answers.conversation import Outcome
-from kommo_bridge.conversations.keys import integration_name
+from kommo_bridge.answers.view import person_digest
+from kommo_bridge.conversations.days import Answered, Days
+from kommo_bridge.conversations.keys import conversation_name, integration_name
 from kommo_bridge.errors import KommoError, StoreError
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.store import IntegrationStore
@@ -36,6 +38,7 @@ class Sender:
     integrations: IntegrationStore
     metrics: Metrics
     incidents: Incidents
+    days: Days
 
     def book(self, integration: Integration, job_id: str) -> Slot | NotNow:
         """Book the next free call to the account; on `NotNow` the request keeps its place."""
@@ -108,9 +111,30 @@ class Sender:
             seconds_in_all=round(seconds, 3),
         )
 
-    def given_up(self, request: WidgetRequest, reason: str) -> None:
+    def answered(
+        self,
+        request: WidgetRequest,
+        integration: Integration,
+        outcome: Outcome,
+        since: float,
+        now: float,
+    ) -> None:
+        """Count a turn for the owner's week, once its end is kept; `since` is its oldest text."""
+        turn = Answered(
+            f"{conversation_name(request)}:{person_digest(request.person)}",
+            seconds=now - since,
+            handoff=outcome.handoff_reason if outcome.status == "handoff" else "",
+            failed=outcome.source == "fallback",
+        )
+        self.days.answered(integration, turn, now)
+
+    def given_up(
+        self, request: WidgetRequest, reason: str, integration: Integration | None = None
+    ) -> None:
         """Note that this Salesbot was given up and its customer has no reply."""
         self.metrics.count("kommo_bridge_failures", "given_up")
+        if integration:
+            self.days.given_up(integration, time.time())
         self.incidents.note(integration_name(request), bad=(ANSWERS_FAIL,), reason=reason)
         log_event(
             logger,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from kommo_bridge.ai.dialogue import Reply
 from kommo_bridge.answers.asker import Asker
@@ -49,6 +50,9 @@ class Terminal(Sender):
     def continued(self, request: WidgetRequest, outcome: Outcome) -> None:  # noqa: ARG002
         """Nothing is counted."""
         self.said.append(outcome)
+
+    def answered(self, *_turn: Any) -> None:
+        """Nothing is counted."""
 
     def is_tagged(self, request: WidgetRequest, integration: Integration) -> bool:  # noqa: ARG002
         """There is no lead."""

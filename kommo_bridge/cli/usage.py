@@ -23,7 +23,7 @@ HEADER = (
 def _print_month(
     usage: Usage, integrations: list[Integration], month: str, *, as_json: bool
 ) -> None:
-    used = [(item, *usage.month(item, month)) for item in integrations]
+    used = [(item, *usage.period(item, month)) for item in integrations]
     if as_json:
         rows = [
             {

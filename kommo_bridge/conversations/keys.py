@@ -76,5 +76,15 @@ def period_key(integration: Integration, period: str) -> str:
     return f"{PREFIX}usage:{integration_key(integration)}:{period}"
 
 
+def day_prefix(integration: Integration) -> str:
+    """What stands before the date in the Redis key of a day's counters."""
+    return f"{PREFIX}day:{integration_key(integration)}:"
+
+
+def visit_key(name: str) -> str:
+    """The Redis key of a conversation's last visit: its day, and whether it was answered alone."""
+    return f"{_key(name)}:visit"
+
+
 def _key(name: str) -> str:
     return f"{PREFIX}conversation:{name}"

@@ -91,10 +91,10 @@ class Usage:
         """The caps of the whole integration that are reached; a conversation's hour is none."""
         return [one for one in self._capped(integration) if one.reached]
 
-    def month(self, integration: Integration, month: str) -> tuple[int, int, int]:
-        """Replies, tokens and money (in millionths) of a month, such as `2026-10`; kept for 400
-        days."""
-        replies, tokens, money = self._redis.hmget(period_key(integration, month), *FIGURES)
+    def period(self, integration: Integration, period: str) -> tuple[int, int, int]:
+        """Replies, tokens and money (in millionths) of a month such as `2026-10`, kept for 400
+        days, or of a day such as `2026-10-31`, kept for 40."""
+        replies, tokens, money = self._redis.hmget(period_key(integration, period), *FIGURES)
         return int(replies or 0), int(tokens or 0), int(money or 0)
 
     def used(self, integration: Integration) -> list[Used]:

@@ -15,6 +15,7 @@ from kommo_bridge.integrations.account_fields import DOMAINS, SUBDOMAIN, Account
 from kommo_bridge.integrations.assistant_fields import AssistantFields
 from kommo_bridge.integrations.handoff_fields import HandoffFields
 from kommo_bridge.integrations.kinds import Cap, Kind, MoneyCap, Secret
+from kommo_bridge.integrations.owner_fields import OwnerFields
 from kommo_bridge.integrations.spending_fields import SHARED_KEY_REPLIES_PER_DAY, SpendingFields
 
 __all__ = ["DOMAINS", "SHARED_KEY_REPLIES_PER_DAY", "SUBDOMAIN"]
@@ -23,7 +24,7 @@ KEY_COLUMNS = ("integration_id", "subdomain")
 
 # Python takes the fields of the last base first: they are listed from the bottom up.
 @dataclass(frozen=True)
-class Integration(SpendingFields, HandoffFields, AssistantFields, AccountFields):
+class Integration(OwnerFields, SpendingFields, HandoffFields, AssistantFields, AccountFields):
     """One integration in one account, and how its customers are answered."""
 
     @property

@@ -78,6 +78,22 @@ class Secret(Word):
 
 
 @dataclass(frozen=True)
+class SecretUrl(Secret):
+    """An address on the internet that holds a secret, or nothing."""
+
+    pattern: str = r"(https://[!-~]+)?"
+    rule: str = "be an https address"
+
+
+@dataclass(frozen=True)
+class MailAddress(Word):
+    """One mail address, or nothing."""
+
+    pattern: str = r"([A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+)?"
+    rule: str = "be one mail address such as owner@acme.com"
+
+
+@dataclass(frozen=True)
 class Choice(Kind):
     """One of a few words."""
 

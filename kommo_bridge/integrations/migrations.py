@@ -115,4 +115,5 @@ STEPS: dict[str, tuple[Operation, ...]] = {
         ),
         CreateTable(VARIABLE, {"integration_id": str, "subdomain": str, "state": str}),
     ),
+    "m006_add_owner": (AddColumns(INTEGRATIONS, {"owner_email": "", "owner_webhook_url": ""}),),
 }

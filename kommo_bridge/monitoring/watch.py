@@ -29,6 +29,7 @@ from kommo_bridge.monitoring.kinds import (
     REQUESTS_REFUSED,
     TOKEN_EXPIRES,
 )
+from kommo_bridge.monitoring.mondays import Mondays, build_mondays
 from kommo_bridge.monitoring.webhook import Webhook
 from kommo_bridge.queue.state import oldest_queued_seconds, work_queue
 from kommo_bridge.redis_client import PREFIX
@@ -58,15 +59,22 @@ class Watch:
         redis, store: Where to look.
         alerts: Who sends it.
         outage: What this process knows of Redis.
+        mondays: Sends the owners their week.
     """
 
     def __init__(
-        self, redis: Redis, store: IntegrationStore, alerts: Alerts, outage: Outage
+        self,
+        redis: Redis,
+        store: IntegrationStore,
+        alerts: Alerts,
+        outage: Outage,
+        mondays: Mondays | None = None,
     ) -> None:
         self._redis = redis
         self._store = store
         self._alerts = alerts
         self._outage = outage
+        self._mondays = mondays
         self._incidents = Incidents(redis)
         self._usage = Usage(redis)
         self._refusals = Refusals(redis)
@@ -174,6 +182,8 @@ class Watch:
             try:
                 self.look(time.time())
                 self._outage.back()
+                if self._mondays:
+                    self._mondays.look(time.time())
             except RedisError as error:
                 self._outage.lost(error)
             except Exception:  # the watch must outlive any fault of one look
@@ -184,7 +194,8 @@ class Watch:
 def build_watch(redis: Redis, store: IntegrationStore, settings: Settings, outage: Outage) -> Watch:
     """The watch of a process; without `ALERT_WEBHOOK_URL` its alerts are logged only."""
     url = settings.alert_webhook_url
-    return Watch(redis, store, Alerts(redis, Webhook(url) if url else None), outage)
+    alerts = Alerts(redis, Webhook(url) if url else None)
+    return Watch(redis, store, alerts, outage, build_mondays(redis, store, settings))
 
 
 def _in_days(days: float) -> str:

@@ -6,6 +6,7 @@ instead of reaching Redis or Kommo.
 
 from typing import Any
 
+from kommo_bridge.conversations.days import Days
 from kommo_bridge.conversations.money import Paid
 from kommo_bridge.conversations.usage import Usage
 from kommo_bridge.integrations.integration import Integration
@@ -51,6 +52,13 @@ class NoUsage(Usage):
     def warn(self, integration: Integration) -> bool:  # noqa: ARG002
         """No cap is reached."""
         return False
+
+
+class NoDays(Days):
+    """Belongs to no week."""
+
+    def __init__(self) -> None:
+        pass
 
 
 class NoKommo(KommoClient):

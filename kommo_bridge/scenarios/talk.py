@@ -22,7 +22,7 @@ from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.jobs import rules_of
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.scenarios.notebook import Clock, Memory, Notebook
-from kommo_bridge.scenarios.quiet import NoIncidents, NoKommo, NoMetrics, NoStore, NoUsage
+from kommo_bridge.scenarios.quiet import NoDays, NoIncidents, NoKommo, NoMetrics, NoStore, NoUsage
 from kommo_bridge.scenarios.scenario import Observed, OutcomeName, Scenario
 from kommo_bridge.settings import Settings
 
@@ -87,7 +87,7 @@ class Talk:
     def write(self, text: str) -> Observed:
         """What comes of a customer's message."""
         request, metrics, incidents = self._request(text), NoMetrics(), NoIncidents()
-        terminal = Terminal(NoKommo(), NoStore(), metrics, incidents)
+        terminal = Terminal(NoKommo(), NoStore(), metrics, incidents, NoDays())
         asker = _Asker(
             self._assistant, self._memory, NoUsage(), metrics, incidents, show=lambda _line: None
         )

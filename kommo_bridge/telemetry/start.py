@@ -3,10 +3,11 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import fields
+from urllib.parse import parse_qs, urlsplit
 
 from kommo_bridge import __version__
 from kommo_bridge.english import did_you_mean
-from kommo_bridge.settings import Settings, redis_warnings
+from kommo_bridge.settings import Settings, is_loopback
 from kommo_bridge.telemetry.error_reports import start_error_reports
 from kommo_bridge.telemetry.logs import log_event, set_up_logging
 
@@ -44,3 +45,17 @@ def misspelt(environ: Mapping[str, str]) -> list[str]:
     known = {item.name.upper() for item in fields(Settings)}
     found = [(name, did_you_mean(name, unset, NEARLY)) for name in environ if name not in known]
     return [f"{name} is not a setting. {meant}" for name, meant in found if meant]
+
+
+def redis_warnings(url: str) -> list[str]:
+    """What is unsafe about a Redis on another machine: who can write to it decides what is said."""
+    parts = urlsplit(url)
+    asked = parse_qs(parts.query)
+    if parts.scheme == "unix" or is_loopback(parts.hostname or ""):
+        return []
+    found = []
+    if not parts.password and "password" not in asked:
+        found.append("REDIS_URL leads to another machine without a password")
+    if parts.scheme == "rediss" and asked.get("ssl_cert_reqs", ["none"]) == ["none"]:
+        found.append("REDIS_URL is encrypted, but the server's certificate is not checked")
+    return found

@@ -76,7 +76,7 @@ def test_a_cap_on_money_is_reached_by_what_was_paid(
     [reached] = usage.reached(priced)
     assert (reached.name, reached.text(reached.count)) == ("money_per_day", "0.01 EUR")
     assert usage.warn(priced)
-    assert usage.month(priced, f"{datetime.now(UTC):%Y-%m}") == (2, 1_250, 10_000)
+    assert usage.period(priced, f"{datetime.now(UTC):%Y-%m}") == (2, 1_250, 10_000)
     money = (None, None, None, None, b"10000", b"10000")
     assert cap_reached(priced, money) == "money_per_day"
     assert cap_reached(replace(priced, money_per_day=0.02), money) == ""

@@ -42,7 +42,7 @@ def test_no_secret_is_part_of_the_text_of_an_integration() -> None:
 
     assert set(SECRETS) == {
         *("secret_key", "previous_secret_key", "access_token"),
-        *("ai_api_key", "fallback_ai_api_key"),
+        *("ai_api_key", "fallback_ai_api_key", "owner_webhook_url"),
     }
     assert shown == set(FIELDS) - set(SECRETS)
 

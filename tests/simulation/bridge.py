@@ -55,7 +55,7 @@ class Bridge:
         return heart.steps.Steps(
             states=self.store,
             asker=heart.asker.Asker(self.ai, memory, usage, silent, silent),
-            sender=heart.sender.Sender(self.client, integrations, silent, silent),
+            sender=heart.sender.Sender(self.client, integrations, silent, silent, silent),
             memory=memory,
             metrics=silent,
             sleep=self.world.sleep,

@@ -1,0 +1,40 @@
+"""Reads the weeks of an integration from its counters."""
+
+from collections.abc import Iterable
+from datetime import date, timedelta
+
+from redis import Redis
+
+from kommo_bridge.conversations.days import Days
+from kommo_bridge.conversations.money import shown
+from kommo_bridge.conversations.usage import Usage
+from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.monitoring.week import DAYS, Week, days_of
+
+
+class Weeks:
+    """The weeks."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._days = Days(redis)
+        self._usage = Usage(redis)
+
+    def read(self, integration: Integration, first: date) -> Week:
+        """The week that begins with this Monday, and the one before it.
+
+        Raises:
+            RedisError: Redis is away.
+        """
+        now, before = days_of(first), days_of(first - timedelta(DAYS))
+        return Week(
+            first,
+            self._days.read(integration, now),
+            self._days.read(integration, before),
+            cost=self._cost(integration, now),
+            cost_before=self._cost(integration, before),
+        )
+
+    def _cost(self, integration: Integration, days: Iterable[date]) -> str:
+        """What the AI cost, by days in UTC; empty where nothing was counted."""
+        money = sum(self._usage.period(integration, f"{day}")[2] for day in days)
+        return shown(money, integration.currency) if money else ""
