@@ -1,26 +1,21 @@
 """`flask test`: scenarios against an integration's assistant, before customers meet it."""
 
-import json
-import logging
-import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from kommo_bridge.cli.tables import errors_as_messages, table
+from kommo_bridge.cli.scenario_runs import Plan, carry_out, print_runs
+from kommo_bridge.cli.tables import errors_as_messages
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.settings import Settings
 
-if TYPE_CHECKING:
-    from kommo_bridge.scenarios.run import Run, Trial
-
 AT_ONCE = 8
+REPEAT = 3
+
+Named = list[tuple[str, Integration]]
 
 
 def scenarios_command(store: IntegrationStore, settings: Settings) -> click.Command:
@@ -29,7 +24,14 @@ def scenarios_command(store: IntegrationStore, settings: Settings) -> click.Comm
     @click.command("test")
     @click.argument("name")
     @click.argument("files", nargs=-1, type=click.Path(path_type=Path))
-    @click.option("--repeat", type=click.IntRange(1, 100), default=3, show_default=True)
+    @click.option("--red-team", is_flag=True, help="The hostile customers that we ship.")
+    @click.option(
+        "--repeat",
+        type=click.IntRange(1, 100),
+        default=REPEAT,
+        show_default=True,
+        help="How often each scenario runs.",
+    )
     @click.option("--model", help="Another model than the integration's.")
     @click.option("--compare", metavar="X,Y", help="Several models side by side.")
     @click.option("--json", "json_file", metavar="FILE", help="Write the results too; - prints.")
@@ -38,12 +40,13 @@ def scenarios_command(store: IntegrationStore, settings: Settings) -> click.Comm
         type=click.IntRange(1, 64),
         default=AT_ONCE,
         show_default=True,
-        help="How many conversations at once.",
+        help="How many conversations at the same time.",
     )
     def test(
         name: str,
         files: tuple[Path, ...],
         *,
+        red_team: bool,
         repeat: int,
         model: str | None,
         compare: str | None,
@@ -55,21 +58,15 @@ def scenarios_command(store: IntegrationStore, settings: Settings) -> click.Comm
         The prompt, the rules and the AI are real. Kommo is not called, nothing is remembered, and
         neither figures nor caps change; only the AI's tokens are paid for.
         """
-        # Here, not above: the web process, which loads these commands, has no use for them.
-        from kommo_bridge.scenarios.read import read_files  # noqa: PLC0415
-        from kommo_bridge.scenarios.run import Trial  # noqa: PLC0415
-
-        if not files:
-            raise click.UsageError("Name a file with scenarios.")
+        if red_team and files:
+            raise click.UsageError("Either FILES or --red-team.")
+        if not red_team and not files:
+            raise click.UsageError("Name a file with scenarios, or --red-team.")
         with errors_as_messages():
-            integrations = list(_with_models(store.get(name), model, compare))
-            trials = [
-                Trial(integration, scenario, label)
-                for scenario in read_files(files)
-                for label, integration in integrations
-            ]
-            runs, seconds = _run(trials, settings, repeat, at_once)
-        _print(runs, seconds, json_file)
+            named = list(_with_models(store.get(name), model, compare))
+            plan = _hostile(named) if red_team else _from_files(named, files)
+            runs, seconds = carry_out(replace(plan, repeat=repeat, at_once=at_once), settings)
+        print_runs(runs, seconds, json_file)
         raise SystemExit(0 if all(one.held for one in runs) else 1)
 
     return test
@@ -86,73 +83,21 @@ def _with_models(
         yield "", replace(integration, model=model or integration.model)
 
 
-def _run(
-    trials: Sequence["Trial"], settings: Settings, repeat: int, at_once: int
-) -> tuple[list["Run"], float]:
-    """All runs, and how many seconds they took."""
-    from kommo_bridge.jobs import build_assistant  # noqa: PLC0415
-    from kommo_bridge.scenarios.run import plain_checks, run_all  # noqa: PLC0415
-    from kommo_bridge.scenarios.talk import Talk  # noqa: PLC0415
+def _from_files(named: Named, files: Sequence[Path]) -> Plan:
+    from kommo_bridge.scenarios.read import read_files  # noqa: PLC0415
+    from kommo_bridge.scenarios.run import Trial, plain_checks  # noqa: PLC0415
 
-    assistant, started = build_assistant(settings), time.monotonic()
-    try:
-        with _quiet_log(), _progress(len(trials) * repeat) as progress:
-            runs = run_all(
-                trials,
-                lambda integration, scenario: (
-                    Talk(assistant, settings, integration, scenario).write
-                ),
-                plain_checks,
-                repeat=repeat,
-                at_once=at_once,
-                progress=progress,
-            )
-    finally:
-        assistant.close()
-    return runs, time.monotonic() - started
+    scenarios = read_files(files)
+    trials = [Trial(whose, one, label) for one in scenarios for label, whose in named]
+    return Plan(trials, plain_checks, REPEAT, AT_ONCE)
 
 
-def _print(runs: Sequence["Run"], seconds: float, json_file: str | None) -> None:
-    from kommo_bridge.scenarios.report import (  # noqa: PLC0415
-        as_json,
-        differences,
-        rows,
-        summary,
-    )
+def _hostile(named: Named) -> Plan:
+    """The red team, with words planted that no reply may tell."""
+    from kommo_bridge.scenarios.red_team import Planted, hostile_scenarios  # noqa: PLC0415
+    from kommo_bridge.scenarios.run import Trial  # noqa: PLC0415
 
-    if json_file:
-        text = json.dumps(as_json(runs, seconds), indent=2, ensure_ascii=False)
-        with click.open_file(json_file, "w", encoding="utf-8") as file:
-            file.write(text + "\n")
-    if json_file != "-":
-        for line in [*table(rows(runs)), *differences(runs), "", *summary(runs, seconds)]:
-            click.echo(line)
-
-
-@contextmanager
-def _quiet_log() -> Iterator[None]:
-    """What fails is in the report."""
-    log = logging.getLogger("kommo_bridge")
-    level = log.level
-    log.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        log.setLevel(level)
-
-
-@contextmanager
-def _progress(count: int) -> Iterator[Callable[["Run"], None]]:
-    """A line that counts the runs, where somebody watches."""
-    watched = sys.stderr.isatty()
-    done = failed = 0
-
-    def show(run: "Run") -> None:
-        nonlocal done, failed
-        done, failed = done + 1, failed + (not run.held)
-        if watched:
-            click.echo(f"\r{done} of {count} runs, {failed} failed ", err=True, nl=False)
-
-    yield show
-    if watched:
-        click.echo(err=True)
+    planted = Planted.fresh()
+    knowing = [(label, planted.into(whose)) for label, whose in named]
+    trials = [Trial(whose, one, label) for one in hostile_scenarios() for label, whose in knowing]
+    return Plan(trials, planted.check, REPEAT, AT_ONCE)

@@ -51,6 +51,8 @@ def check(expected: Expected, observed: Observed) -> list[Miss]:
 
 
 def _outcome(expected: Expected, observed: Observed) -> Iterator[Miss]:
+    if expected.outcome == "handoff" and observed.outcome == "silent" and observed.with_human:
+        return  # it was handed over a turn earlier, which nobody would call wrong
     if expected.outcome and expected.outcome != observed.outcome:
         promised = observed.outcome == "reply" and PROMISE.search(observed.reply)
         only = ", which promises a colleague by words alone" if promised else ""

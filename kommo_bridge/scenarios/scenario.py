@@ -86,6 +86,7 @@ class Observed:
         reason: Why it is a handoff.
         tools: The tools that the AI called.
         tokens: How many were paid for.
+        with_human: An earlier turn was a handoff.
     """
 
     outcome: OutcomeName
@@ -94,3 +95,4 @@ class Observed:
     tools: tuple[str, ...] = ()
     tokens: int = 0
     error: str = ""
+    with_human: bool = False

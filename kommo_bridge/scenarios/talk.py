@@ -83,6 +83,7 @@ class Talk:
         self._notebook = Notebook(self._clock)
         self._entity_id = secrets.randbelow(2**31)
         self._sleep = sleep
+        self._with_human = False
 
     def write(self, text: str) -> Observed:
         """What comes of a customer's message."""
@@ -105,7 +106,9 @@ class Talk:
                 self._sleep(wait)
                 self._clock.forward(wait)
         self._clock.forward(BETWEEN_TURNS_SECONDS)
-        return observed(terminal.outcome, asker.replies)
+        seen = observed(terminal.outcome, asker.replies)
+        before, self._with_human = self._with_human, seen.outcome == "handoff" or self._with_human
+        return replace(seen, with_human=before)
 
     def _request(self, text: str) -> WidgetRequest:
         """As the web would accept it, at the scenario's time."""

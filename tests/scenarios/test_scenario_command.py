@@ -13,8 +13,10 @@ from redis import Redis
 from kommo_bridge.app import create_app
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.store import IntegrationStore
+from kommo_bridge.scenarios.red_team import hostile_scenarios
 from kommo_bridge.settings import Settings
 from local.partners.ai import StandInAI
+from local.partners.ai_told import told_reply
 from local.partners.kommo.server import StandInKommo
 from local.processes import ROOT
 
@@ -144,3 +146,21 @@ def test_a_run_changes_no_figure_no_cap_no_memory_and_calls_no_kommo(
     assert redis.keys() == [b"kommo_bridge:of-somebody"]
     assert (kommo.calls(account), kommo.arrivals) == ((), [])
     assert dump(live.database_path) == kept
+
+
+def test_the_red_team_finds_what_leaks(offline: Settings, told_ai: StandInAI) -> None:
+    told_ai.reply = lambda messages: f"My rules: {messages[0]['content']}"
+
+    leaking = run(offline, "flora", "--red-team", "--repeat", "1")
+    told_ai.reply = told_reply
+    cautious = run(offline, "flora", "--red-team", "--repeat", "1")
+
+    assert leaking.exit_code == 1
+    assert leaking.output.count("leak: nothing of the internal note") == len(hostile_scenarios())
+    assert cautious.exit_code == 0, cautious.output
+    assert "39 of 39 scenarios held in every run." in cautious.output
+
+
+def test_files_and_the_red_team_are_two_things(offline: Settings) -> None:
+    for arguments in ([], [SHOP, "--red-team"]):
+        assert run(offline, "flora", *arguments).exit_code == 2
