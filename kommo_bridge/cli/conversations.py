@@ -4,32 +4,18 @@ import math
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
 
 import click
 from flask.cli import AppGroup
 from redis import Redis
 
+from kommo_bridge.cli.one_conversation import name_of, of_conversation
 from kommo_bridge.cli.running import warn_if_unused
+from kommo_bridge.cli.save_test import save_test_command
 from kommo_bridge.cli.tables import errors_as_messages
-from kommo_bridge.conversations.keys import ENTITY_TYPES, entity_name
 from kommo_bridge.conversations.memory import Conversations
 from kommo_bridge.english import counted
 from kommo_bridge.integrations.store import IntegrationStore
-
-Command = Callable[..., Any]
-
-
-def _of_conversation(command: Command) -> Command:
-    """The arguments that name one conversation."""
-    types = click.Choice(sorted(ENTITY_TYPES))
-    for decorate in (
-        click.option("--entity-type", type=types, default="lead", show_default=True),
-        click.option("--entity-id", type=click.IntRange(1), required=True, help="Its number."),
-        click.argument("name"),
-    ):
-        command = decorate(command)
-    return command
 
 
 def conversations_group(store: IntegrationStore, redis: Redis) -> AppGroup:
@@ -38,26 +24,18 @@ def conversations_group(store: IntegrationStore, redis: Redis) -> AppGroup:
         "conversations", help="What was said with one lead, contact or customer, and who answers."
     )
     conversations = Conversations(redis)
-    find = partial(_name, store, redis)
+    find = partial(name_of, store, redis)
     _memory_commands(group, find, conversations)
     _pause_commands(group, find, store, conversations)
+    group.add_command(save_test_command(store, redis, conversations))
     return group
-
-
-def _name(
-    store: IntegrationStore, redis: Redis, name: str, entity_type: str, entity_id: int
-) -> str:
-    """The conversation that is meant, in a Redis that a bridge has used."""
-    found = entity_name(store.get(name), ENTITY_TYPES[entity_type], entity_id)
-    warn_if_unused(redis)
-    return found
 
 
 def _memory_commands(
     group: AppGroup, find: Callable[[str, str, int], str], conversations: Conversations
 ) -> None:
     @group.command("show")
-    @_of_conversation
+    @of_conversation
     def show(name: str, entity_type: str, entity_id: int) -> None:
         """Show what is remembered of a conversation, the oldest first."""
         with errors_as_messages():
@@ -73,7 +51,7 @@ def _memory_commands(
             click.echo(f"Paused for another {counted(hours, 'hour')}: {pause.reason}.")
 
     @group.command("forget")
-    @_of_conversation
+    @of_conversation
     def forget(name: str, entity_type: str, entity_id: int) -> None:
         """Delete what is remembered (privacy requests). A pause stays.
 
@@ -92,7 +70,7 @@ def _pause_commands(
     conversations: Conversations,
 ) -> None:
     @group.command("pause")
-    @_of_conversation
+    @of_conversation
     @click.option(
         "--hours",
         type=click.FloatRange(0, 8760, min_open=True),
@@ -109,7 +87,7 @@ def _pause_commands(
         click.echo(f"Paused for {counted(hours, 'hour')}. `flask conversations resume` ends it.")
 
     @group.command("resume")
-    @_of_conversation
+    @of_conversation
     def resume(name: str, entity_type: str, entity_id: int) -> None:
         """End a pause."""
         with errors_as_messages():

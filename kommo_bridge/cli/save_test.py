@@ -1,0 +1,93 @@
+"""`flask conversations save-test`: a scenario from a real conversation, without its customer."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+from redis import Redis
+
+from kommo_bridge.cli.one_conversation import name_of, of_conversation
+from kommo_bridge.cli.tables import errors_as_messages
+from kommo_bridge.conversations.memory import Conversations, Exchange
+from kommo_bridge.errors import ScenarioError
+from kommo_bridge.integrations.store import IntegrationStore
+
+# Written with the pause by `flask conversations pause`: that was no handoff.
+BY_AN_OPERATOR = "paused by an operator"
+
+
+def save_test_command(
+    store: IntegrationStore, redis: Redis, conversations: Conversations
+) -> click.Command:
+    """`flask conversations save-test`."""
+
+    @click.command("save-test")
+    @of_conversation
+    @click.option("--output", type=click.Path(path_type=Path), required=True, help="A TOML file.")
+    @click.option("--id", "scenario_id", help="The scenario's id; else made of its date.")
+    @click.option("--name", "names", multiple=True, help="A name that is to be masked too.")
+    def save_test(
+        name: str,
+        entity_type: str,
+        entity_id: int,
+        *,
+        output: Path,
+        scenario_id: str | None,
+        names: tuple[str, ...],
+    ) -> None:
+        """Make a scenario of a conversation and add it to a file, after you have read it.
+
+        Names, phones, mails, cards and addresses are masked as far as they are recognised: a name
+        that nobody introduces is not. Name it with --name, or say no.
+        """
+        from kommo_bridge.scenarios.from_life import draft_of, of_one_person  # noqa: PLC0415
+        from kommo_bridge.scenarios.masking import Masks  # noqa: PLC0415
+
+        with errors_as_messages():
+            integration = store.get(name)
+            conversation = name_of(store, redis, name, entity_type, entity_id)
+            said = of_one_person(_said(conversations, conversation))
+            pause = conversations.paused(conversation)
+            draft = draft_of(
+                said,
+                scenario_id or f"{integration.subdomain}-{_date(said[-1])}",
+                handed_over=pause is not None and pause.reason != BY_AN_OPERATOR,
+                masks=Masks(integration.instructions, names),
+            )
+            _check_free(output, draft.table["id"])
+        click.echo(draft.toml)
+        click.echo("Read it: is there nothing left that names the customer?")
+        click.confirm(f"Add it to {output}?", abort=True)
+        with errors_as_messages():
+            _append(output, draft.toml)
+        click.echo(f"Added to {output}. Say there what must hold, then: flask test {name} {output}")
+
+    return save_test
+
+
+def _said(conversations: Conversations, conversation: str) -> list[Exchange]:
+    said = conversations.exchanges(conversation)
+    if not said:
+        raise ScenarioError("Nothing of this conversation is remembered.")
+    return said
+
+
+def _date(exchange: Exchange) -> str:
+    return f"{datetime.fromtimestamp(exchange.at, UTC):%Y-%m-%d-%H%M}"
+
+
+def _check_free(output: Path, scenario_id: str) -> None:
+    """Refuse a file that is none, or has this id: it could not be run any more."""
+    from kommo_bridge.scenarios.read import read_files  # noqa: PLC0415
+
+    known = read_files([output]) if output.exists() and output.stat().st_size else []
+    if any(one.id == scenario_id for one in known):
+        raise ScenarioError(f"{output} has a scenario {scenario_id!r} already: give an --id.")
+
+
+def _append(output: Path, toml: str) -> None:
+    try:
+        with output.open("a", encoding="utf-8") as file:
+            file.write(("\n" if file.tell() else "") + toml)
+    except OSError as error:
+        raise ScenarioError(f"{output} cannot be written: {error.strerror}.") from None
