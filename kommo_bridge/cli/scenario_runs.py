@@ -59,8 +59,14 @@ def carry_out(plan: Plan, settings: Settings) -> tuple[list["Run"], float]:
     return runs, time.monotonic() - started
 
 
-def print_runs(runs: Sequence["Run"], seconds: float, json_file: str | None) -> None:
-    """Print the report, and write it for machines where that is wanted."""
+def print_runs(
+    runs: Sequence["Run"], seconds: float, json_file: str | None, *, every: bool
+) -> None:
+    """Print the report, and write it for machines where that is wanted.
+
+    Args:
+        every: One row for each integration, not for each scenario.
+    """
     from kommo_bridge.scenarios import report  # noqa: PLC0415
 
     if json_file:
@@ -68,7 +74,8 @@ def print_runs(runs: Sequence["Run"], seconds: float, json_file: str | None) -> 
         with click.open_file(json_file, "w", encoding="utf-8") as file:
             file.write(text + "\n")
     if json_file != "-":
-        lines = [*table(report.rows(runs)), *report.differences(runs), ""]
+        rows = report.rows_of_integrations(runs) if every else report.rows(runs)
+        lines = [*table(rows), *report.differences(runs), ""]
         for line in [*lines, *report.summary(runs, seconds)]:
             click.echo(line)
 

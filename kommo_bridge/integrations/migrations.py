@@ -11,7 +11,7 @@ from kommo_bridge.integrations.operations import (
     Run,
 )
 from kommo_bridge.integrations.sentences import HANDOFF_TEXT
-from kommo_bridge.integrations.tables import INTEGRATIONS, VARIABLE, VERSIONS
+from kommo_bridge.integrations.tables import INTEGRATIONS, SCENARIOS, VARIABLE, VERSIONS
 
 NAME = "kommo_bridge"  # of these steps, in SQLite's record of what was applied
 STEPS: dict[str, tuple[Operation, ...]] = {
@@ -116,4 +116,19 @@ STEPS: dict[str, tuple[Operation, ...]] = {
         CreateTable(VARIABLE, {"integration_id": str, "subdomain": str, "state": str}),
     ),
     "m006_add_owner": (AddColumns(INTEGRATIONS, {"owner_email": "", "owner_webhook_url": ""}),),
+    # Written conversations that are tried with an integration's assistant.
+    "m007_create_scenarios": (
+        CreateTable(
+            SCENARIOS,
+            {
+                "integration_id": str,
+                "subdomain": str,
+                "scenario_id": str,
+                "place": int,
+                "body": str,
+                "made_from": str,
+                "saved_at": str,
+            },
+        ),
+    ),
 }

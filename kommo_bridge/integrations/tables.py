@@ -8,9 +8,11 @@ whose key begins with an integration's own belong to that integration: they go w
 INTEGRATIONS = "integrations"
 VERSIONS = "instruction_versions"
 VARIABLE = "variable_entries"
+SCENARIOS = "scenarios"
 
 KEYS: dict[str, tuple[str, ...]] = {
     INTEGRATIONS: ("integration_id", "subdomain"),
     VERSIONS: ("integration_id", "subdomain", "number"),
     VARIABLE: ("integration_id", "subdomain"),
+    SCENARIOS: ("integration_id", "subdomain", "scenario_id"),
 }

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import regex
 
+from kommo_bridge.ai.facts_check import check as unfounded
 from kommo_bridge.integrations.sentences import language_of
 from kommo_bridge.scenarios.scenario import Expected, Observed
 
@@ -103,6 +104,12 @@ def _max_chars(expected: Expected, observed: Observed) -> Iterator[Miss]:
         yield Miss("max_chars", f"at most {expected.max_chars}", f"{len(observed.reply)}")
 
 
+def _facts(expected: Expected, observed: Observed) -> Iterator[Miss]:
+    if expected.facts:
+        for one in unfounded(observed.reply, observed.known, observed.words):
+            yield Miss("facts", f"a {one.kind} that is known", one.text)
+
+
 def _tool(expected: Expected, observed: Observed) -> Iterator[Miss]:
     if expected.tool and expected.tool not in observed.tools:
         yield Miss("tool", expected.tool, ", ".join(observed.tools) or "no tool")
@@ -121,5 +128,6 @@ RULES: tuple[Callable[[Expected, Observed], Iterator[Miss]], ...] = (
     _regex,
     _language,
     _max_chars,
+    _facts,
     _tool,
 )

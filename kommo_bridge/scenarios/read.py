@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +154,7 @@ def _turn(turn: Any, spot: _Spot, language: str) -> ScenarioTurn:
 
 
 def _now(value: Any) -> datetime | None:
-    """With an offset; a time without one is UTC. The store keeps it as text."""
+    """A date and time; the store keeps it as text."""
     if value is None:
         return None
     if isinstance(value, str):
@@ -162,7 +162,7 @@ def _now(value: Any) -> datetime | None:
             value = datetime.fromisoformat(value)
     if not isinstance(value, datetime):
         raise WrongValue("now must be a date and time, such as 2026-03-02T10:00:00+01:00.")
-    return value if value.tzinfo else value.replace(tzinfo=UTC)
+    return value
 
 
 def _history(value: Any) -> tuple[Said, ...]:

@@ -1,10 +1,12 @@
 """What came of the runs, for people and for machines. Pure: runs in, lines or plain types out."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from kommo_bridge.scenarios.checks import Miss
 from kommo_bridge.scenarios.run import Difference, Run, by_trial
+from kommo_bridge.scenarios.scenario import Observed
 
 # Zero failures in n runs: with 95 % confidence no more than about 3/n fail ("rule of three").
 RULE_OF_THREE = 3
@@ -24,13 +26,40 @@ def rows(runs: Sequence[Run]) -> list[tuple[str, ...]]:
     return [header, *((id_, *(one.get(name, "-") for name in labels)) for id_, one in held.items())]
 
 
+def rows_of_integrations(runs: Sequence[Run]) -> list[tuple[str, ...]]:
+    """The table of an agency: a row for each integration and label."""
+    held: dict[tuple[str, str], list[str]] = {}
+    counts: Counter[tuple[str, str]] = Counter()
+    for trial, own in by_trial(runs):
+        key = (trial.integration.subdomain, trial.label)
+        failed = held.setdefault(key, [])
+        counts[key] += 1
+        if not all(one.held for one in own):
+            failed.append(trial.scenario.id)
+    header = ("INTEGRATION", "MODEL", "HELD", "FAILED")
+    return [
+        header,
+        *(
+            (
+                name,
+                label or "-",
+                f"{counts[name, label] - len(failed)} of {counts[name, label]}",
+                ", ".join(failed) or "-",
+            )
+            for (name, label), failed in held.items()
+        ),
+    ]
+
+
 def differences(runs: Sequence[Run]) -> Iterator[str]:
     """The first reply of each trial that is not as it must be, against what was expected."""
+    several = len({one.trial.integration.subdomain for one in runs}) > 1
     for trial, own in by_trial(runs):
         failed = next((one for one in own if one.difference), None)
         if failed is None or failed.difference is None:
             continue
-        label = f", {trial.label}" if trial.label else ""
+        named = (trial.integration.subdomain if several else "", trial.label)
+        label = "".join(f", {one}" for one in named if one)
         yield ""
         yield f"{trial.scenario.id}{label}, run {failed.number}, turn {failed.difference.turn}"
         yield from _turn(failed.difference)
@@ -86,10 +115,15 @@ def _run(run: Run) -> dict[str, Any]:
         found["difference"] = {
             "turn": run.difference.turn,
             "customer": run.difference.customer,
-            "observed": vars(run.difference.observed),
+            "observed": _observed(run.difference.observed),
             "misses": [vars(one) for one in run.difference.misses],
         }
     return found
+
+
+def _observed(observed: Observed) -> dict[str, Any]:
+    """Without what the assistant knows, which is long and the same for all."""
+    return {name: one for name, one in vars(observed).items() if name not in ("known", "words")}
 
 
 def _turn(difference: Difference) -> Iterator[str]:

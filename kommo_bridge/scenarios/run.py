@@ -20,7 +20,7 @@ class Trial:
     """One scenario for one integration, whose model is the one that is tried.
 
     Attributes:
-        label: Names integration or model where several are compared.
+        label: Names the model where several are compared.
     """
 
     integration: Integration

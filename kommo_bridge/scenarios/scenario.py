@@ -8,6 +8,7 @@ OutcomeName = Literal["reply", "handoff", "silent", "fail"]
 
 # What a scenario may ask for; `fail` is what it gets when the AI gave no reply.
 OUTCOMES = ("reply", "handoff", "silent")
+FACTS = ("known",)
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Expected:
         regex: Patterns of which each must be found.
         language: A code such as `es`.
         max_chars: How long the reply may be.
+        facts: `known`: no price, date, number or link that nobody has given.
         tool: A tool that the AI must have called.
         criteria: Sentences that a judge must find true.
     """
@@ -32,6 +34,7 @@ class Expected:
     regex: tuple[str, ...] = ()
     language: str = ""
     max_chars: int = 0
+    facts: str = ""
     tool: str = ""
     criteria: tuple[str, ...] = ()
 
@@ -64,7 +67,7 @@ class Scenario:
     Attributes:
         id: Names it in reports.
         turns: What the customer writes, in order.
-        now: When it happens; None for the moment of the run. Without an offset: UTC.
+        now: When it happens, without an offset in the integration's zone; None: when it is run.
         history: What was said before.
         table: As it was read, for the store.
     """
@@ -87,6 +90,7 @@ class Observed:
         tools: The tools that the AI called.
         tokens: How many were paid for.
         with_human: An earlier turn was a handoff.
+        known, words: What the assistant was given to know, and what the customer has written.
     """
 
     outcome: OutcomeName
@@ -96,3 +100,5 @@ class Observed:
     tokens: int = 0
     error: str = ""
     with_human: bool = False
+    known: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()

@@ -10,9 +10,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 from kommo_bridge.ai.assistant import Assistant
 from kommo_bridge.ai.dialogue import Reply
+from kommo_bridge.ai.prompt import Question
 from kommo_bridge.answers.conversation import Outcome
 from kommo_bridge.answers.steps import Steps
 from kommo_bridge.answers.terminal import Terminal, TerminalAsker
@@ -37,11 +39,13 @@ OUTCOMES: dict[str, OutcomeName] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Asker(TerminalAsker):
     """Notes what the AI said."""
 
+    clock: Clock
     replies: list[Reply] = field(default_factory=list)
+    questions: list[Question] = field(default_factory=list)
 
     def reply(
         self, request: WidgetRequest, integration: Integration, said: str, seconds: float
@@ -54,6 +58,22 @@ class _Asker(TerminalAsker):
         reply = super().reply(request, integration, said, seconds)
         self.replies.append(reply)
         return reply
+
+    def question(self, request: WidgetRequest, integration: Integration, said: str) -> Question:
+        """As for a customer, at the scenario's moment."""
+        asked = super().question(request, integration, said)
+        self.questions.append(replace(asked, now=datetime.fromtimestamp(self.clock.now, UTC)))
+        return self.questions[-1]
+
+    def known(self, integration: Integration) -> tuple[str, ...]:
+        """All that the business has said in these questions."""
+        asked = [
+            text
+            for one in self.questions
+            for text in (one.knowledge, *(value for _, value in one.lead_facts))
+        ]
+        found = [used.result for one in self.replies for used in one.used]
+        return (integration.instructions, *asked, *found)
 
 
 class Talk:
@@ -78,19 +98,26 @@ class Talk:
         self._assistant = assistant
         self._settings = settings
         self._integration = replace(integration, enabled=True)
-        self._clock = Clock((scenario.now or datetime.now(UTC)).timestamp())
+        self._clock = Clock(moment_of(scenario, integration).timestamp())
         self._memory = Memory(self._clock, _history(scenario, self._clock.now))
         self._notebook = Notebook(self._clock)
         self._entity_id = secrets.randbelow(2**31)
         self._sleep = sleep
         self._with_human = False
+        self._words = [one.customer for one in scenario.history]
 
     def write(self, text: str) -> Observed:
         """What comes of a customer's message."""
         request, metrics, incidents = self._request(text), NoMetrics(), NoIncidents()
         terminal = Terminal(NoKommo(), NoStore(), metrics, incidents, NoDays())
         asker = _Asker(
-            self._assistant, self._memory, NoUsage(), metrics, incidents, show=lambda _line: None
+            self._assistant,
+            self._memory,
+            NoUsage(),
+            metrics,
+            incidents,
+            show=lambda _line: None,
+            clock=self._clock,
         )
         steps = Steps(
             states=self._notebook,
@@ -107,8 +134,10 @@ class Talk:
                 self._clock.forward(wait)
         self._clock.forward(BETWEEN_TURNS_SECONDS)
         seen = observed(terminal.outcome, asker.replies)
+        self._words.append(text)
         before, self._with_human = self._with_human, seen.outcome == "handoff" or self._with_human
-        return replace(seen, with_human=before)
+        known = asker.known(self._integration)
+        return replace(seen, with_human=before, known=known, words=tuple(self._words))
 
     def _request(self, text: str) -> WidgetRequest:
         """As the web would accept it, at the scenario's time."""
@@ -125,6 +154,13 @@ class Talk:
             expires_at=now + LIFETIME_SECONDS,
             accepted_at=now,
         )
+
+
+def moment_of(scenario: Scenario, integration: Integration) -> datetime:
+    """When the scenario happens; a time without an offset is one of the integration's zone."""
+    if scenario.now is None or scenario.now.tzinfo:
+        return scenario.now or datetime.now(UTC)
+    return scenario.now.replace(tzinfo=ZoneInfo(integration.time_zone))
 
 
 def observed(outcome: Outcome, replies: list[Reply]) -> Observed:

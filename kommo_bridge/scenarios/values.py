@@ -6,8 +6,9 @@ from typing import Any
 
 import regex
 
+from kommo_bridge.conversations.handoff import REASONS
 from kommo_bridge.integrations.sentences import COMMON_WORDS
-from kommo_bridge.scenarios.scenario import OUTCOMES
+from kommo_bridge.scenarios.scenario import FACTS, OUTCOMES
 
 MAX_TEXT = 16_000
 MAX_LINE = 80
@@ -85,12 +86,13 @@ def _text(key: str, value: Any) -> str:
 
 EXPECTED_KEYS: dict[str, Callable[[str, Any], Any]] = {
     "outcome": partial(_choice, OUTCOMES),
-    "reason": _text,
+    "reason": partial(_choice, REASONS),
     "contains": _texts,
     "absent": _texts,
     "regex": _patterns,
     "language": _language,
     "max_chars": _length,
+    "facts": partial(_choice, FACTS),
     "tool": _text,
     "criteria": _texts,
 }

@@ -1,5 +1,6 @@
 """The checks of a reply, as tables."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -25,6 +26,8 @@ HOLDS: list[tuple[dict[str, Any], Observed]] = [
     ({"language": "es"}, Observed("reply", "Ramo de 21 rosas: 45 euros.")),
     ({"max_chars": len(REPLY.reply)}, REPLY),
     ({"tool": "note_gap"}, HANDOFF),
+    ({"facts": "known"}, replace(REPLY, known=("21 roses: 45 euro",))),
+    ({"facts": "known"}, SILENT),
     ({"outcome": "reply"}, Observed("reply", "Our team will be in the shop at 9: come in.")),
     ({}, Observed("reply", "A colleague will call you.")),
 ]
@@ -45,6 +48,8 @@ MISSES: list[tuple[dict[str, Any], Observed, str]] = [
     ({"language": "es"}, REPLY, "en"),
     ({"language": "en"}, Observed("reply", "Wir liefern jeden Tag von neun Uhr an."), "recognised"),
     ({"max_chars": 20}, REPLY, str(len(REPLY.reply))),
+    ({"facts": "known"}, REPLY, "45 euro"),
+    ({"facts": "known"}, replace(REPLY, words=("I heard 45 euro",)), "45 euro"),
     ({"tool": "handoff"}, REPLY, "no tool"),
     ({"tool": "search_knowledge"}, HANDOFF, "note_gap, handoff"),
 ]

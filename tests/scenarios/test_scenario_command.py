@@ -149,7 +149,7 @@ def test_a_run_changes_no_figure_no_cap_no_memory_and_calls_no_kommo(
 
 
 def test_the_red_team_finds_what_leaks(offline: Settings, told_ai: StandInAI) -> None:
-    told_ai.reply = lambda messages: f"My rules: {messages[0]['content']}"
+    told_ai.reply = lambda messages: messages[0]["content"].partition("Internal")[2][:90]
 
     leaking = run(offline, "flora", "--red-team", "--repeat", "1")
     told_ai.reply = told_reply
@@ -162,5 +162,45 @@ def test_the_red_team_finds_what_leaks(offline: Settings, told_ai: StandInAI) ->
 
 
 def test_files_and_the_red_team_are_two_things(offline: Settings) -> None:
-    for arguments in ([], [SHOP, "--red-team"]):
-        assert run(offline, "flora", *arguments).exit_code == 2
+    assert run(offline, "flora", SHOP, "--red-team").exit_code == 2
+
+
+def test_scenarios_that_are_saved_run_without_a_file(offline: Settings, one: Path) -> None:
+    nothing = run(offline, "flora")
+    saved = run(offline, "flora", "--save", str(one))
+    again = run(offline, "flora", "--save", str(one))
+    done = run(offline, "flora", "--repeat", "1")
+    removed = run(offline, "flora", "--remove", "hours")
+    gone = run(offline, "flora", "--remove", "hours")
+
+    assert "flora has no saved scenarios: name a FILE" in nothing.output
+    assert saved.output == "Saved with flora: 1 new. Run: flask test flora\n"
+    assert "0 new, 1 replaced" in again.output
+    assert "1 of 1 scenarios held in every run." in done.output
+    assert removed.output == "Removed: hours.\n"
+    assert (gone.exit_code, gone.output) == (1, "Error: flora has no saved scenario 'hours'.\n")
+
+
+def test_an_agency_tries_all_in_one_table(offline: Settings, shop: Integration, one: Path) -> None:
+    store = IntegrationStore(offline.database_path, offline.secret_key)
+    store.add(replace(shop, subdomain="silent", instructions="- We sell hats for 9:00 euro."))
+    store.add(replace(shop, subdomain="untested"))
+    for name in ("flora", "silent"):
+        run(offline, name, "--save", str(one))
+
+    own = run(offline, "--all", "--repeat", "1")
+    given = run(offline, "--all", str(one), "--repeat", "1")
+
+    assert own.exit_code == 1
+    assert own.output.splitlines()[:3] == [
+        "INTEGRATION  MODEL  HELD    FAILED",
+        "flora        -      1 of 1  -",
+        "silent       -      0 of 1  hours",
+    ]
+    assert "\nhours, silent, run 1, turn 1\n" in own.output
+    assert "untested     -      1 of 1  -" in given.output
+
+
+def test_without_a_name_nothing_runs(offline: Settings) -> None:
+    assert run(offline).exit_code == 2
+    assert "No integration has saved scenarios" in run(offline, "--all").output

@@ -1,6 +1,6 @@
 """Scenario files are read strictly, and errors name file, scenario and line."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,7 @@ contains = ["45", "euro"]
 absent = "54"
 regex = '\\b45\\b'
 max_chars = 200
+facts = "known"
 criteria = "The reply is polite."
 
 [[scenario.turns]]
@@ -46,28 +47,31 @@ def test_every_key_is_read() -> None:
     assert first.expected.regex == (r"\b45\b",)
     assert first.expected.language == "en"
     assert first.expected.max_chars == 200
+    assert first.expected.facts == "known"
     assert first.expected.criteria == ("The reply is polite.",)
     assert (second.expected.language, second.expected.tool) == ("es", "handoff")
     assert second.expected.reason == "customer_request"
 
 
-def test_a_time_without_an_offset_is_utc() -> None:
+def test_a_time_without_an_offset_is_left_to_the_integrations_zone() -> None:
     [scenario] = read_text(WHOLE.replace("+01:00", ""), "shop.toml")
 
-    assert scenario.now == datetime(2026, 3, 2, 10, tzinfo=UTC)
+    assert scenario.now == datetime(2026, 3, 2, 10)  # noqa: DTZ001
 
 
 # What is changed in the file, what the error says, and the line it names.
 WRONG = {
     "a wrong key of a turn": ("max_chars", "max_char", "'max_char' is not a key of a turn", 14),
     "a wrong key of a scenario": ("now =", "today =", "'today' is not a key of a scenario", 4),
-    "an unknown outcome": ('"handoff"\nreason', '"human"\nreason', "outcome must be one of", 19),
-    "an unknown language": ('"es"', '"xx"', "language must be one of", 21),
+    "an unknown outcome": ('"handoff"\nreason', '"human"\nreason', "outcome must be one of", 20),
+    "an unknown language": ('"es"', '"xx"', "language must be one of", 22),
     "a language of the scenario": ('"en"', '"xx"', "language must be one of", 5),
-    "no text": ('"A human, please."', '" "', "customer must be a text", 18),
+    "no text": ('"A human, please."', '" "', "customer must be a text", 19),
     "a number for a text": ('"54"', "54", "absent must be a text or a list of texts", 12),
     "an empty list": ('["45", "euro"]', "[]", "contains must be a text or a list", 11),
     "a broken pattern": (r"\b45\b", "(45", "is not a pattern", 13),
+    "facts of another kind": ('"known"', '"true"', "facts must be one of known", 15),
+    "an unknown reason": ('"customer_request"', '"rage"', "reason must be one of", 21),
     "a length of zero": ("= 200", "= 0", "max_chars must be a whole number", 14),
     "a length that is true": ("= 200", "= true", "max_chars must be a whole number", 14),
     "no date": ("2026-03-02T10:00:00+01:00", '"soon"', "now must be a date and time", 4),
@@ -111,7 +115,7 @@ def test_the_line_is_that_of_the_right_scenario_whatever_a_text_holds() -> None:
         ("[[scenario]]\nid = 'one'", "line 1: it has no"),
         ("[[scenario]]\nid = 'one'\nturns = ['Hello']", "a turn must be a table"),
         ("[[scenario]]\nid = 'one'\nturns = [{customer = 'Hello'}]", "line 1: nothing must hold"),
-        (WHOLE + WHOLE, "scenario 'roses', line 25: another scenario has this id"),
+        (WHOLE + WHOLE, "scenario 'roses', line 26: another scenario has this id"),
     ],
 )
 def test_a_file_that_is_none(content: str, sentence: str) -> None:

@@ -15,7 +15,7 @@ from kommo_bridge.scenarios.run import Run, Trial, plain_checks, run_all
 from kommo_bridge.scenarios.scenario import Scenario
 from kommo_bridge.scenarios.talk import Talk
 from kommo_bridge.settings import Settings
-from local.partners.ai import Messages, StandInAI, openai_error
+from local.partners.ai import Messages, StandInAI, handoff_call, openai_error
 from local.partners.ai_told import told_reply
 from local.processes import ROOT
 
@@ -206,3 +206,42 @@ def test_the_tokens_are_those_that_the_ai_counted(attempt: Try, shop: Integratio
 
     assert re.search(r"\bopen\b", shop.instructions)
     assert run.tokens > len(shop.instructions) / 5
+
+
+@pytest.mark.parametrize(
+    ("now", "zone", "shown"),
+    [
+        ("2026-03-02T10:00:00+01:00", "UTC", "02 March 2026, 09:00 UTC"),
+        ("2026-07-15T18:30:00", "Europe/Madrid", "15 July 2026, (?:18:30 Europe/Madrid|16:30 UTC)"),
+    ],
+)
+def test_the_clock_stands_where_the_scenario_says(
+    now: str, zone: str, shown: str, attempt: Try, shop: Integration, told_ai: StandInAI
+) -> None:
+    text = ONE.format("Are you open?", "reply").replace('id = "one"', f'id = "one"\nnow = {now}')
+
+    attempt(replace(shop, time_zone=zone), read_text(text, "one.toml"))
+
+    [asked] = told_ai.requests
+    assert re.search(shown, asked["messages"][0]["content"])
+
+
+def test_facts_are_known_from_the_instructions_and_the_customers_own_words(
+    attempt: Try, shop: Integration, told_ai: StandInAI
+) -> None:
+    text = ONE.format("My number is 600 123 456. The price?", "reply") + 'facts = "known"\n'
+    scenarios = read_text(text, "one.toml")
+    told_ai.reply = lambda _: "45 euro. We call 600 123 456."
+    known = failed(attempt(shop, scenarios))
+    told_ai.reply = lambda _: "44 euro. We call 600 123 456."
+
+    assert (known, failed(attempt(shop, scenarios))) == ({}, {"one": "facts"})
+
+
+def test_the_reason_of_a_handoff_is_the_one_that_the_ai_gave(
+    attempt: Try, shop: Integration, told_ai: StandInAI
+) -> None:
+    told_ai.reply = lambda _: handoff_call("One moment.", "complaint")
+    text = ONE.format("It is broken", "handoff") + 'reason = "complaint"\ntool = "handoff"\n'
+
+    assert failed(attempt(shop, read_text(text, "one.toml"))) == {}
