@@ -246,4 +246,5 @@ def shop() -> Integration:
         access_token="token",
         instructions=instructions,
         enabled=False,
+        mode="hint",
     )

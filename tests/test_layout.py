@@ -133,7 +133,16 @@ def test_the_package_itself_imports_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "package", ["openai", "httpx2", "PIL", "psycopg", "sentry_sdk", "kommo_bridge.knowledge"]
+    "package",
+    [
+        "openai",
+        "httpx2",
+        "PIL",
+        "psycopg",
+        "sentry_sdk",
+        "kommo_bridge.knowledge",
+        "kommo_bridge.scenarios",
+    ],
 )
 def test_the_web_process_does_not_import(package: str, tmp_path: Path) -> None:
     script = "import sys, wsgi; print(wsgi.app.name, sys.argv[1] in sys.modules)"

@@ -32,3 +32,8 @@ def name_of(
     found = entity_name(store.get(name), ENTITY_TYPES[entity_type], entity_id)
     warn_if_unused(redis)
     return found
+
+
+def entity_of(entity_type: str, entity_id: int) -> str:
+    """The entity as saved scenarios note it, such as `2:67890`."""
+    return f"{ENTITY_TYPES[entity_type]}:{entity_id}"

@@ -6,10 +6,12 @@ from pathlib import Path
 import click
 from redis import Redis
 
-from kommo_bridge.cli.one_conversation import name_of, of_conversation
+from kommo_bridge.cli.one_conversation import entity_of, name_of, of_conversation
 from kommo_bridge.cli.tables import errors_as_messages
 from kommo_bridge.conversations.memory import Conversations, Exchange
 from kommo_bridge.errors import ScenarioError
+from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.integrations.saved_scenarios import SavedScenarios
 from kommo_bridge.integrations.store import IntegrationStore
 
 # Written with the pause by `flask conversations pause`: that was no handoff.
@@ -23,7 +25,7 @@ def save_test_command(
 
     @click.command("save-test")
     @of_conversation
-    @click.option("--output", type=click.Path(path_type=Path), required=True, help="A TOML file.")
+    @click.option("--output", type=click.Path(path_type=Path), help="A file to add it to.")
     @click.option("--id", "scenario_id", help="The scenario's id; else made of its date.")
     @click.option("--name", "names", multiple=True, help="A name that is to be masked too.")
     def save_test(
@@ -31,11 +33,13 @@ def save_test_command(
         entity_type: str,
         entity_id: int,
         *,
-        output: Path,
+        output: Path | None,
         scenario_id: str | None,
         names: tuple[str, ...],
     ) -> None:
-        """Make a scenario of a conversation and add it to a file, after you have read it.
+        """Make a scenario of a conversation, and save it after you have read it.
+
+        It is saved with the integration, or added to the file of --output.
 
         Names, phones, mails, cards and addresses are masked as far as they are recognised: a name
         that nobody introduces is not. Name it with --name, or say no.
@@ -54,13 +58,18 @@ def save_test_command(
                 handed_over=pause is not None and pause.reason != BY_AN_OPERATOR,
                 masks=Masks(integration.instructions, names),
             )
-            _check_free(output, draft.table["id"])
+            _check_free(draft.table["id"], output, integration, store)
         click.echo(draft.toml)
         click.echo("Read it: is there nothing left that names the customer?")
-        click.confirm(f"Add it to {output}?", abort=True)
+        click.confirm(f"Save it {f'in {output}' if output else f'with {name}'}?", abort=True)
         with errors_as_messages():
-            _append(output, draft.toml)
-        click.echo(f"Added to {output}. Say there what must hold, then: flask test {name} {output}")
+            if output:
+                _append(output, draft.toml)
+            else:
+                made_from = entity_of(entity_type, entity_id)
+                SavedScenarios(store.database).save(integration, [draft.table], made_from)
+        say = "Say there what must hold, then: " if output else "Run it: "
+        click.echo(f"Saved. {say}flask test {name} {output or ''}".rstrip())
 
     return save_test
 
@@ -76,13 +85,20 @@ def _date(exchange: Exchange) -> str:
     return f"{datetime.fromtimestamp(exchange.at, UTC):%Y-%m-%d-%H%M}"
 
 
-def _check_free(output: Path, scenario_id: str) -> None:
-    """Refuse a file that is none, or has this id: it could not be run any more."""
+def _check_free(
+    scenario_id: str, output: Path | None, integration: Integration, store: IntegrationStore
+) -> None:
+    """Refuse an id that is taken, and a file that holds no scenarios."""
     from kommo_bridge.scenarios.read import read_files  # noqa: PLC0415
 
-    known = read_files([output]) if output.exists() and output.stat().st_size else []
-    if any(one.id == scenario_id for one in known):
-        raise ScenarioError(f"{output} has a scenario {scenario_id!r} already: give an --id.")
+    if output is None:
+        known = {one["id"] for one in SavedScenarios(store.database).of(integration)}
+    else:
+        used = output.exists() and output.stat().st_size
+        known = {one.id for one in read_files([output])} if used else set()
+    if scenario_id in known:
+        place = output or integration.subdomain
+        raise ScenarioError(f"{place} has a scenario {scenario_id!r} already: give an --id.")
 
 
 def _append(output: Path, toml: str) -> None:

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import click
 
+from kommo_bridge.cli.replay import changed_by, replay
 from kommo_bridge.cli.scenario_plan import Wanted, remove, save, trials_of
 from kommo_bridge.cli.scenario_runs import Plan, carry_out, print_runs
 from kommo_bridge.cli.tables import errors_as_messages
 from kommo_bridge.integrations.store import IntegrationStore
+from kommo_bridge.redis_client import connect
 from kommo_bridge.settings import Settings
 
 AT_ONCE = 8
@@ -45,6 +47,19 @@ def scenarios_command(store: IntegrationStore, settings: Settings) -> click.Comm
         type=click.Path(path_type=Path),
         help="Save FILE with NAME; run nothing.",
     )
+    @click.option(
+        "--replay",
+        "count",
+        metavar="N",
+        type=click.IntRange(1, 1000),
+        help="The last N questions of customers again; only what differs is shown.",
+    )
+    @click.option(
+        "--instructions-file",
+        "instructions",
+        type=click.Path(path_type=Path),
+        help="Instructions to try with --replay, instead of the integration's.",
+    )
     @click.option("--remove", "to_remove", metavar="ID", help="Remove a saved scenario.")
     def test(
         name: str | None,
@@ -59,6 +74,8 @@ def scenarios_command(store: IntegrationStore, settings: Settings) -> click.Comm
         at_once: int,
         to_save: Path | None,
         to_remove: str | None,
+        count: int | None,
+        instructions: Path | None,
     ) -> None:
         """Try the scenarios in FILES with the assistant of NAME; exit status 1 when one fails.
 
@@ -76,6 +93,11 @@ def scenarios_command(store: IntegrationStore, settings: Settings) -> click.Comm
             with errors_as_messages():
                 done = save(name, to_save, store) if to_save else remove(name, to_remove, store)
             click.echo(done)
+            return
+        if name and count:
+            with errors_as_messages(), connect(settings.redis_url) as redis:
+                changed = changed_by(store.get(name), instructions, model)
+                replay(changed, count, redis=redis, settings=settings, at_once=at_once)
             return
         with errors_as_messages():
             wanted = Wanted(name, files, red_team=red_team, model=model, compare=compare)

@@ -128,10 +128,10 @@ def _observed(observed: Observed) -> dict[str, Any]:
 
 def _turn(difference: Difference) -> Iterator[str]:
     said = difference.observed.reply or f"({difference.observed.error or 'says nothing'})"
-    yield from _block("customer", difference.customer)
-    yield from _block("assistant", f"[{difference.observed.outcome}] {said}")
+    yield from block("customer", difference.customer)
+    yield from block("assistant", f"[{difference.observed.outcome}] {said}")
     for miss in difference.misses:
-        yield from _block("expected", _sentence(miss))
+        yield from block("expected", _sentence(miss))
 
 
 def _sentence(miss: Miss) -> str:
@@ -139,7 +139,8 @@ def _sentence(miss: Miss) -> str:
     return f"{text}; it was {miss.found}" if miss.found else text
 
 
-def _block(name: str, text: str) -> Iterator[str]:
+def block(name: str, text: str) -> Iterator[str]:
+    """A text beside its name, not too long; its further lines stand below."""
     shown = text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + " ..."
     first, *more = shown.split("\n")
     yield f"  {name:<10} {first}"

@@ -82,7 +82,7 @@ class Talk:
     Args:
         assistant: The AI.
         settings: For the deadlines.
-        integration: Whose assistant is tried; one that is switched off, too.
+        integration: Whose assistant is tried, whether it is live or not.
         scenario: For its clock and history.
         sleep: Waits before the AI is asked again after a failure.
     """
@@ -97,7 +97,7 @@ class Talk:
     ) -> None:
         self._assistant = assistant
         self._settings = settings
-        self._integration = replace(integration, enabled=True)
+        self._integration = replace(integration, enabled=True, mode="live")
         self._clock = Clock(moment_of(scenario, integration).timestamp())
         self._memory = Memory(self._clock, _history(scenario, self._clock.now))
         self._notebook = Notebook(self._clock)

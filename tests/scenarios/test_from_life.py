@@ -17,6 +17,8 @@ from kommo_bridge.app import create_app
 from kommo_bridge.conversations.keys import conversation_name
 from kommo_bridge.conversations.memory import Exchange
 from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.integrations.saved_scenarios import SavedScenarios
+from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.jobs import Parts, answer
 from kommo_bridge.scenarios.from_life import draft_of, of_one_person
 from kommo_bridge.scenarios.masking import Masks
@@ -112,6 +114,23 @@ def test_a_conversation_is_added_to_a_file_after_it_was_read(
     assert first.turns[0].customer == "My name is [name], deliver to [address]?"
     assert second.id.startswith("acme-20")
     assert dated.exit_code == 0
+
+
+def test_without_a_file_it_is_saved_with_the_integration(
+    app: Flask, parts: Parts, ask: Ask, store: IntegrationStore, acme: Integration
+) -> None:
+    answer(ask("My name is Zoë, do you deliver?"), parts)
+    arguments = ["conversations", "save-test", "acme", "--entity-id", "7", "--id", "delivery"]
+    runner, saved = app.test_cli_runner(), SavedScenarios(store.database)
+
+    done = runner.invoke(args=arguments, input="y\n")
+    again = runner.invoke(args=arguments, input="y\n")
+
+    [table] = saved.of(acme)
+    assert table["turns"][0]["customer"] == "My name is [name], do you deliver?"
+    assert done.output.endswith("Saved. Run it: flask test acme\n")
+    assert "acme has a scenario 'delivery' already" in again.output
+    assert saved.forget(acme, "2:7") == 1
 
 
 def test_what_was_handed_over_and_what_an_operator_paused_are_told_apart(
