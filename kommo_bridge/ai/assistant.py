@@ -111,6 +111,31 @@ class Assistant:
             ) from None
         return dialogue.reply()
 
+    def ask_plainly(
+        self, integration: Integration, system: str, text: str, *, seconds: float
+    ) -> tuple[str, int]:
+        """Ask something else than a customer's question: no rules, no tools, no history.
+
+        Returns:
+            What the model wrote, and how many tokens it counted.
+
+        Raises:
+            AssistantError: No reply.
+        """
+        messages = [{"role": "system", "content": system}, {"role": "user", "content": text}]
+        try:
+            with total_limit(seconds, MAX_ANSWER_BYTES):
+                asked = {"messages": messages}
+                response = self._call(self._client(integration), integration, asked)
+        except openai.APIStatusError as error:
+            raise read_error(error) from None
+        except TROUBLE as error:
+            raise AssistantError(
+                f"no response from the AI ({type(error).__name__})", permanent=False
+            ) from None
+        found = read_response(response)
+        return found.text, found.tokens.total
+
     def close(self) -> None:
         """Close all connections."""
         self._http.close()

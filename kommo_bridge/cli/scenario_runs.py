@@ -29,33 +29,39 @@ class Plan:
     Attributes:
         repeat: How often each trial is run.
         at_once: How many conversations at the same time.
+        judge: The model that judges criteria; None for the integration's.
     """
 
     trials: Sequence["Trial"]
     checker: "Checker"
     repeat: int
     at_once: int
+    judge: str | None = None
 
 
 def carry_out(plan: Plan, settings: Settings) -> tuple[list["Run"], float]:
     """All runs, and how many seconds they took."""
     from kommo_bridge.jobs import build_assistant  # noqa: PLC0415
+    from kommo_bridge.scenarios.judge import Judge  # noqa: PLC0415
     from kommo_bridge.scenarios.run import run_all  # noqa: PLC0415
     from kommo_bridge.scenarios.talk import Talk  # noqa: PLC0415
 
     assistant, started = build_assistant(settings), time.monotonic()
+    judge = Judge(assistant, plan.checker, plan.judge)
     try:
         with _quiet_log(), _progress(len(plan.trials) * plan.repeat) as progress:
             runs = run_all(
                 plan.trials,
                 lambda whose, scenario: Talk(assistant, settings, whose, scenario).write,
-                plan.checker,
+                judge.check,
                 repeat=plan.repeat,
                 at_once=plan.at_once,
                 progress=progress,
             )
     finally:
         assistant.close()
+    if judge.tokens:
+        click.echo(f"{judge.tokens:,} tokens of the judge beside those below.", err=True)
     return runs, time.monotonic() - started
 
 

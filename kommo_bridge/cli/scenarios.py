@@ -33,6 +33,7 @@ def scenarios_command(store: IntegrationStore, settings: Settings) -> click.Comm
     )
     @click.option("--model", help="Another model than the integration's.")
     @click.option("--compare", metavar="X,Y", help="Several models side by side.")
+    @click.option("--judge", help="The model that judges criteria; else the integration's own.")
     @click.option("--json", "json_file", metavar="FILE", help="Write the results too; - prints.")
     @click.option(
         "--at-once",
@@ -70,6 +71,7 @@ def scenarios_command(store: IntegrationStore, settings: Settings) -> click.Comm
         repeat: int,
         model: str | None,
         compare: str | None,
+        judge: str | None,
         json_file: str | None,
         at_once: int,
         to_save: Path | None,
@@ -101,7 +103,7 @@ def scenarios_command(store: IntegrationStore, settings: Settings) -> click.Comm
             return
         with errors_as_messages():
             wanted = Wanted(name, files, red_team=red_team, model=model, compare=compare)
-            plan = Plan(*trials_of(wanted, store), repeat, at_once)
+            plan = Plan(*trials_of(wanted, store), repeat, at_once, judge)
             runs, seconds = carry_out(plan, settings)
         print_runs(runs, seconds, json_file, every=every)
         raise SystemExit(0 if all(one.held for one in runs) else 1)
