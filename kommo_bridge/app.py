@@ -92,7 +92,7 @@ def create_app(settings: Settings) -> BridgeApp:
     app.watch = build_watch(redis, integrations, settings, outage)
     register_error_handlers(app)
     app.cli.add_command(integrations_group(store, settings))
-    app.cli.add_command(conversations_group(store, redis))
+    app.cli.add_command(conversations_group(store, redis, settings))
     app.cli.add_command(usage_command(store, redis))
     app.cli.add_command(week_command(store, redis))
     app.cli.add_command(about_command(settings))

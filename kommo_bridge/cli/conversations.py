@@ -10,15 +10,17 @@ from flask.cli import AppGroup
 from redis import Redis
 
 from kommo_bridge.cli.one_conversation import name_of, of_conversation
+from kommo_bridge.cli.remembered import remembered_commands
 from kommo_bridge.cli.running import warn_if_unused
 from kommo_bridge.cli.save_test import save_test_command
 from kommo_bridge.cli.tables import errors_as_messages
 from kommo_bridge.conversations.memory import Conversations
 from kommo_bridge.english import counted
 from kommo_bridge.integrations.store import IntegrationStore
+from kommo_bridge.settings import Settings
 
 
-def conversations_group(store: IntegrationStore, redis: Redis) -> AppGroup:
+def conversations_group(store: IntegrationStore, redis: Redis, settings: Settings) -> AppGroup:
     """The group `flask conversations`."""
     group = AppGroup(
         "conversations", help="What was said with one lead, contact or customer, and who answers."
@@ -27,6 +29,7 @@ def conversations_group(store: IntegrationStore, redis: Redis) -> AppGroup:
     find = partial(name_of, store, redis)
     _memory_commands(group, find, conversations)
     _pause_commands(group, find, store, conversations)
+    remembered_commands(group, store, redis, settings)
     group.add_command(save_test_command(store, redis, conversations))
     return group
 
@@ -49,18 +52,6 @@ def _memory_commands(
         if pause:
             hours = round(pause.seconds / 3600, 1)
             click.echo(f"Paused for another {counted(hours, 'hour')}: {pause.reason}.")
-
-    @group.command("forget")
-    @of_conversation
-    def forget(name: str, entity_type: str, entity_id: int) -> None:
-        """Delete what is remembered (privacy requests). A pause stays.
-
-        Jobs keep a customer's message too: for an hour, a failed one for a day (after an
-        unexpected error, a week).
-        """
-        with errors_as_messages():
-            count = conversations.forget(find(name, entity_type, entity_id))
-        click.echo(f"Forgotten: {counted(count, 'turn')} of {entity_type} {entity_id}.")
 
 
 def _pause_commands(

@@ -29,11 +29,16 @@ class SavedScenarios:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def of(self, integration: Integration) -> list[dict[str, Any]]:
-        """The scenarios of an integration in the order in which they were first saved."""
+    def of(self, integration: Integration, made_from: str = "") -> list[dict[str, Any]]:
+        """The scenarios of an integration in the order in which they were first saved.
+
+        Args:
+            made_from: Only those that were made of this conversation.
+        """
+        only = " and made_from = ?" if made_from else ""
         rows = self._database.read(
-            f"select body from {SCENARIOS} where {IS_KEY} order by place, scenario_id",  # noqa: S608
-            _key(integration),
+            f"select body from {SCENARIOS} where {IS_KEY}{only} order by place, scenario_id",  # noqa: S608
+            (*_key(integration), made_from) if made_from else _key(integration),
         )
         return [json.loads(row["body"]) for row in rows]
 

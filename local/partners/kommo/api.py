@@ -10,6 +10,7 @@ import re
 import secrets
 import threading
 from collections import defaultdict
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -24,6 +25,7 @@ from local.partners.kommo.widget_requests import WaitingBlock
 from local.partners.kommo.widgets import list_widgets
 
 _CONTINUE_PATH = re.compile(r"/api/v4/(?:salesbot|marketingbot)/\d+/continue/(\d+)")
+_CONTACT_PATH = re.compile(r"/api/v4/contacts/(\d+)")
 _LEAD_PATH = re.compile(r"/api/v4/leads/(\d+)")
 
 
@@ -68,6 +70,7 @@ class KommoApi(LocalServer):
         self.note = ""
         self._tags: dict[tuple[str, int], list[str]] = defaultdict(list)
         self._widgets: dict[str, dict[int, str]] = defaultdict(dict)
+        self._leads: dict[tuple[str, int], list[int]] = {}
         self._arrivals: list[Arrival] = []
         self._continuations: list[Continuation] = []
         self._continued: dict[str, Continuation] = {}
@@ -146,6 +149,8 @@ class KommoApi(LocalServer):
             return Answer.json(
                 200, {"rights": {"is_admin": caller.account_id not in self.no_admins}}
             )
+        if contact := _CONTACT_PATH.fullmatch(request.path):
+            return self._contact(caller, int(contact[1]), request.query)
         if lead := _LEAD_PATH.fullmatch(request.path):
             return Answer.json(200, self._lead_json(caller, int(lead[1])))
         return None
@@ -177,6 +182,16 @@ class KommoApi(LocalServer):
         refusal = Refusal(answer.status, first_code(answer), continue_id, request.path)
         with self._changed:
             self._refusals.append(refusal)
+
+    def _contact(self, account: Account, contact_id: int, query: Mapping[str, str]) -> Answer:
+        """A contact; its leads only when they are asked for. 204 when there is none."""
+        with self._changed:
+            leads = self._leads.get((account.subdomain, contact_id))
+        if leads is None:
+            return Answer(204)
+        listed = [{"id": one, "_links": {}} for one in leads]
+        embedded = {"leads": listed} if "leads" in query.get("with", "").split(",") else {}
+        return Answer.json(200, {"id": contact_id, "name": "", "_embedded": embedded})
 
     def _lead_json(self, account: Account, lead_id: int) -> dict[str, Any]:
         with self._changed:

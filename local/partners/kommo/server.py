@@ -59,6 +59,11 @@ class StandInKommo(KommoApi):
         with self._changed:
             self._tags[account.subdomain, lead_id].append(tag)
 
+    def add_contact(self, account: Account, contact_id: int, lead_ids: list[int]) -> None:
+        """Add a contact with its leads."""
+        with self._changed:
+            self._leads[account.subdomain, contact_id] = lead_ids
+
     def install_widget(self, account: Account, number: int, integration_id: str = "") -> None:
         """Install a private widget in the account, of its own integration unless told otherwise."""
         with self._changed:
