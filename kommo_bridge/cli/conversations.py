@@ -11,7 +11,6 @@ from redis import Redis
 
 from kommo_bridge.cli.one_conversation import name_of, of_conversation
 from kommo_bridge.cli.remembered import remembered_commands
-from kommo_bridge.cli.running import warn_if_unused
 from kommo_bridge.cli.save_test import save_test_command
 from kommo_bridge.cli.tables import errors_as_messages
 from kommo_bridge.conversations.memory import Conversations

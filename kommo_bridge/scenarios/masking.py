@@ -96,7 +96,7 @@ class Masks:
         """The texts of a conversation; a name that one introduces is masked in all."""
         masked = [self._mask(one) for one in texts]
         names = [*self._known, *(name for one in masked for name in _introduced(one))]
-        for name in sorted({one.strip() for one in names}, key=len, reverse=True):
+        for name in sorted({one.strip() for one in names}, key=lambda one: (-len(one), one)):
             masked = [self._without_name(one, name) for one in masked]
         return masked
 
