@@ -48,8 +48,9 @@ def trials_of(wanted: Wanted, store: IntegrationStore) -> tuple[list["Trial"], "
     integrations = [store.get(wanted.name)] if wanted.name else store.all()
     planted = Planted.fresh()
     given = hostile_scenarios() if wanted.red_team else read_files(wanted.files)
+    own_model = not (wanted.model or wanted.compare)
     trials = [
-        Trial(planted.into(whose) if wanted.red_team else whose, scenario, label)
+        Trial(planted.into(whose) if wanted.red_team else whose, scenario, label, own_model)
         for integration in integrations
         for scenario in given or saved_of(integration, store)
         for label, whose in _with_models(integration, wanted)

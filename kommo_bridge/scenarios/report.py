@@ -2,8 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from statistics import fmean
 from typing import Any
 
+from kommo_bridge.conversations.money import MILLIONTHS, shown
 from kommo_bridge.scenarios.checks import Miss
 from kommo_bridge.scenarios.run import Difference, Run, by_trial
 from kommo_bridge.scenarios.scenario import Observed
@@ -23,7 +25,15 @@ def rows(runs: Sequence[Run]) -> list[tuple[str, ...]]:
         held.setdefault(trial.scenario.id, {})[trial.label] = text
         labels[trial.label] = None
     header = ("SCENARIO", *(label or "HELD" for label in labels))
-    return [header, *((id_, *(one.get(name, "-") for name in labels)) for id_, one in held.items())]
+    listed = [(id_, *(one.get(name, "-") for name in labels)) for id_, one in held.items()]
+    return [header, *listed, *(_costs(runs, list(labels)) if len(labels) > 1 else ())]
+
+
+def _costs(runs: Sequence[Run], labels: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """What the labels that are compared took: tokens in all, seconds for one conversation."""
+    own = [[one for one in runs if one.trial.label == label] for label in labels]
+    yield ("(tokens)", *(f"{sum(one.tokens for one in these):,}" for these in own))
+    yield ("(seconds each)", *(f"{fmean(one.seconds for one in these):.1f}" for these in own))
 
 
 def rows_of_integrations(runs: Sequence[Run]) -> list[tuple[str, ...]]:
@@ -71,8 +81,16 @@ def summary(runs: Sequence[Run], seconds: float) -> Iterator[str]:
     good = sum(all(one.held for one in own) for _, own in trials)
     tokens = sum(one.tokens for one in runs)
     yield f"{good} of {len(trials)} scenarios held in every run."
-    yield f"{tokens:,} tokens, {seconds:.1f} s."
+    yield ", ".join([f"{tokens:,} tokens", *_money(runs), f"{seconds:.1f} s."])
     yield confidence(len(runs), sum(not one.held for one in runs))
+
+
+def _money(runs: Sequence[Run]) -> Iterator[str]:
+    """What the tokens cost, in each currency; nothing where there are no prices."""
+    paid: Counter[str] = Counter()
+    for one in runs:
+        paid[one.trial.integration.currency] += one.money
+    yield from (shown(amount, currency) for currency, amount in paid.items() if amount)
 
 
 def confidence(count: int, failed: int) -> str:
@@ -110,6 +128,7 @@ def _run(run: Run) -> dict[str, Any]:
         "held": run.held,
         "tokens": run.tokens,
         "seconds": round(run.seconds, 3),
+        "money": run.money / MILLIONTHS,
     }
     if run.difference:
         found["difference"] = {

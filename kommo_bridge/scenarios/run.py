@@ -21,11 +21,13 @@ class Trial:
 
     Attributes:
         label: Names the model where several are compared.
+        priced: The integration's prices are those of this model.
     """
 
     integration: Integration
     scenario: Scenario
     label: str = ""
+    priced: bool = True
 
 
 @dataclass(frozen=True)
@@ -47,13 +49,14 @@ class Difference:
 
 @dataclass(frozen=True)
 class Run:
-    """One try of a trial; `difference` is None when all held."""
+    """One try of a trial; `difference` is None when all held, `money` is in millionths."""
 
     trial: Trial
     number: int
     difference: Difference | None
     tokens: int
     seconds: float
+    money: int = 0
 
     @property
     def held(self) -> bool:
@@ -91,17 +94,18 @@ def run_all(
 
 def run_once(trial: Trial, number: int, talks: Talks, checker: Checker) -> Run:
     """One run: it ends with the first turn that is not as it must be."""
-    started, tokens = time.monotonic(), 0
+    started, tokens, money = time.monotonic(), 0, 0
     write = talks(trial.integration, trial.scenario)
     difference = None
     for place, turn in enumerate(trial.scenario.turns, start=1):
         seen = write(turn.customer)
         tokens += seen.tokens
+        money += seen.money if trial.priced else 0
         misses = checker(trial.integration, trial.scenario, turn, seen)
         if misses:
             difference = Difference(place, turn.customer, seen, tuple(misses))
             break
-    return Run(trial, number, difference, tokens, time.monotonic() - started)
+    return Run(trial, number, difference, tokens, time.monotonic() - started, money)
 
 
 def plain_checks(

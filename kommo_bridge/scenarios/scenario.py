@@ -89,6 +89,7 @@ class Observed:
         reason: Why it is a handoff.
         tools: The tools that the AI called.
         tokens: How many were paid for.
+        money: What they cost by the integration's prices, in millionths; 0 without prices.
         with_human: An earlier turn was a handoff.
         known, words: What the assistant was given to know, and what the customer has written.
     """
@@ -98,6 +99,7 @@ class Observed:
     reason: str = ""
     tools: tuple[str, ...] = ()
     tokens: int = 0
+    money: int = 0
     error: str = ""
     with_human: bool = False
     known: tuple[str, ...] = ()

@@ -19,6 +19,7 @@ from kommo_bridge.answers.conversation import Outcome
 from kommo_bridge.answers.steps import Steps
 from kommo_bridge.answers.terminal import Terminal, TerminalAsker
 from kommo_bridge.conversations.memory import Exchange
+from kommo_bridge.conversations.money import Paid, cost
 from kommo_bridge.errors import BridgeError
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.jobs import rules_of
@@ -133,7 +134,7 @@ class Talk:
                 self._sleep(wait)
                 self._clock.forward(wait)
         self._clock.forward(BETWEEN_TURNS_SECONDS)
-        seen = observed(terminal.outcome, asker.replies)
+        seen = observed(self._integration, terminal.outcome, asker.replies)
         self._words.append(text)
         before, self._with_human = self._with_human, seen.outcome == "handoff" or self._with_human
         known = asker.known(self._integration)
@@ -163,7 +164,7 @@ def moment_of(scenario: Scenario, integration: Integration) -> datetime:
     return scenario.now.replace(tzinfo=ZoneInfo(integration.time_zone))
 
 
-def observed(outcome: Outcome, replies: list[Reply]) -> Observed:
+def observed(integration: Integration, outcome: Outcome, replies: list[Reply]) -> Observed:
     """What a Salesbot would be continued with, and what it took."""
     return Observed(
         outcome=OUTCOMES[outcome.status],
@@ -171,6 +172,10 @@ def observed(outcome: Outcome, replies: list[Reply]) -> Observed:
         reason=outcome.handoff_reason if outcome.status == "handoff" else "",
         tools=tuple(used.tool for one in replies for used in one.used),
         tokens=sum(one.tokens for one in replies),
+        money=sum(
+            cost(integration, Paid(one.tokens, one.prompt_tokens, one.cached_tokens))
+            for one in replies
+        ),
         error=outcome.error,
     )
 

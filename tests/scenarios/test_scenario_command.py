@@ -84,11 +84,29 @@ def test_a_failure_is_status_1_and_shows_the_reply_against_what_was_expected(
 def test_models_are_compared_side_by_side(offline: Settings, one: Path, told_ai: StandInAI) -> None:
     done = run(offline, "flora", str(one), "--compare", "small, large", "--repeat", "1")
 
-    assert done.output.splitlines()[:2] == [
-        "SCENARIO  small   large",
-        "hours     1 of 1  1 of 1",
-    ]
+    header, row, tokens, seconds = done.output.splitlines()[:4]
+    assert header.split() == ["SCENARIO", "small", "large"]
+    assert row.split() == ["hours", *("1 of 1".split() * 2)]
+    assert tokens.startswith("(tokens)")
+    assert len(seconds.split()) == 4
     assert {one["model"] for one in told_ai.requests} == {"small", "large"}
+
+
+def test_money_is_shown_by_the_prices_of_the_integrations_own_model(
+    offline: Settings, shop: Integration, one: Path
+) -> None:
+    store = IntegrationStore(offline.database_path, offline.secret_key)
+    store.save(replace(shop, price_input=1000.0, price_output=0.0, currency="EUR"))
+
+    own = run(offline, "flora", str(one), "--repeat", "2")
+    other = run(offline, "flora", str(one), "--model", "other")
+
+    [line] = [line for line in own.output.splitlines() if "tokens" in line]
+    tokens, money, _ = line.split(", ")
+    assert float(money.removesuffix(" EUR")) == pytest.approx(
+        int(tokens.removesuffix(" tokens").replace(",", "")) / 1000, rel=0.1
+    )
+    assert "EUR" not in other.output
 
 
 def test_another_model_is_tried(offline: Settings, one: Path, told_ai: StandInAI) -> None:
