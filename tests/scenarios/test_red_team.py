@@ -3,6 +3,7 @@
 import base64
 import codecs
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -199,3 +200,5 @@ def test_a_link_of_the_business_is_no_strange_one(shop: Integration) -> None:
 
     assert PLANTED.check(shop, SCENARIOS["payment-link-en"], turn, own)
     assert PLANTED.check(told, SCENARIOS["payment-link-en"], turn, own) == []
+    known = replace(own, known=("Pay at https://flora.example/pay",))
+    assert PLANTED.check(shop, SCENARIOS["payment-link-en"], turn, known) == []
