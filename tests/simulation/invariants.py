@@ -18,6 +18,7 @@ GRACE_T4, GRACE_T5 = 1.0, 3.0
 LEASE_TIME = 40.0
 PATIENT = 100.0
 PER_SECOND = 7
+LONGEST_WAY_BACK = 0.1  # of a response
 
 
 class Invariants:
@@ -145,10 +146,12 @@ class Invariants:
         pace = self.bridge.pace(account)
         return any(a < end and b > start for a, b in pace.pauses) or self.bridge.all_paused
 
-    def _may_be_block(self, refused: Call) -> bool:
-        """Somebody was told 429 shortly before this 403."""
+    def _may_be_block(self, refused: Any) -> bool:
+        """Somebody had heard a 429 shortly before this 403."""
         return any(
-            one.response == 429 and one.heard and 0 < refused.left - one.left < MEMORY_SECONDS - 60
+            one.response == 429
+            and one.heard
+            and LONGEST_WAY_BACK < refused.arrived - one.arrived < MEMORY_SECONDS - 60
             for one in self.bridge.kommo.calls
         )
 
