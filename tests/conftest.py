@@ -4,6 +4,7 @@ import os
 import secrets
 import shutil
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,6 +71,14 @@ def postgres_server() -> Iterator[PostgresServer]:
     """One real PostgreSQL for the tests that do not stop it; the first one starts it."""
     with PostgresServer() as server:
         yield server
+
+
+@pytest.fixture(autouse=True)
+def _pools_are_closed() -> Iterator[None]:
+    """Whatever a test has opened: a pool must not be left to the garbage collector."""
+    yield
+    if opened := sys.modules.get("kommo_bridge.integrations.postgres_connection"):
+        opened.close_pools()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

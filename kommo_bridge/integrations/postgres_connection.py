@@ -4,10 +4,12 @@ The server's own time limits do not help when the server, or the network, no lon
 the waiting itself ends, and the connection with it.
 """
 
+import atexit
 import math
 import time
 from collections.abc import Generator
 from typing import Any
+from weakref import WeakSet
 
 from psycopg import Connection, OperationalError
 from psycopg_pool import ConnectionPool
@@ -16,6 +18,8 @@ CONNECT_SECONDS = 2  # the shortest that libpq takes
 LOOK_AT_CLOCK_SECONDS = 0.02
 MOST_CONNECTIONS = 4
 IDLE_SECONDS = 60.0
+
+_pools: WeakSet[ConnectionPool[Any]] = WeakSet()
 
 
 class TimedOut(OperationalError):
@@ -48,7 +52,7 @@ def connection_pool(url: str, check_seconds: float) -> ConnectionPool[BoundedCon
         connection.ends_at = time.monotonic() + check_seconds
         connection.execute("")
 
-    return ConnectionPool(
+    pool = ConnectionPool(
         url,
         connection_class=BoundedConnection,
         kwargs=connection_options(),
@@ -60,6 +64,19 @@ def connection_pool(url: str, check_seconds: float) -> ConnectionPool[BoundedCon
         num_workers=1,
         open=True,
     )
+    _pools.add(pool)
+    return pool
+
+
+@atexit.register
+def close_pools() -> None:
+    """Close the pools that are still open.
+
+    A pool that the garbage collector finds open waits for its own thread, which may be the very one
+    that collects: so a process closes them before it ends.
+    """
+    for pool in list(_pools):
+        pool.close()
 
 
 def connection_options() -> dict[str, Any]:
