@@ -8,11 +8,13 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import psutil
 import psycopg
 
 from local.redis_server import free_port
@@ -23,6 +25,8 @@ QUOTED = "p%40ss%2Fword"
 _START_SECONDS = 20.0
 _STOP_SECONDS = 10.0
 _PORT_ATTEMPTS = 5
+# Starts a server whose files do not grow beyond so many blocks of 512 bytes.
+_LIMITED = ("/bin/sh", "-c", 'ulimit -S -f 8192; exec "$@"', "limited")
 # Speed instead of durability: what is tested lives as long as the server.
 _OPTIONS = {
     "fsync": "off",
@@ -73,6 +77,7 @@ class PostgresServer:
         self._programs = find_postgres()
         self._process: subprocess.Popen[bytes] | None = None
         self._guard: subprocess.Popen[bytes] | None = None
+        self._launcher: Sequence[str] = ()
         self._made = 0
         self.port = 0
 
@@ -146,6 +151,42 @@ class PostgresServer:
         with psycopg.connect(self.url(database), autocommit=True) as connection:
             connection.execute(statement)
 
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Nobody listens meanwhile; the data stays."""
+        self.stop()
+        try:
+            yield
+        finally:
+            self.start()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Connections stay open meanwhile and are taken, but nothing is answered."""
+        self._signal_all(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._signal_all(signal.SIGCONT)
+
+    @contextmanager
+    def full(self) -> Iterator[None]:
+        """No file grows beyond 4 MiB meanwhile: writing fails as on a full disk."""
+        self.stop()
+        self._launcher = _LIMITED
+        try:
+            self.start()
+            yield
+        finally:
+            self.stop()
+            self._launcher = ()
+            self.start()
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        server = psutil.Process(self.process_id)
+        for process in (server, *server.children()):
+            process.send_signal(number)
+
     @property
     def _log(self) -> Path:
         return self._folder / "log"
@@ -171,7 +212,7 @@ class PostgresServer:
         command += [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                command,
+                [*self._launcher, *command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -125,8 +125,18 @@ def silent_port() -> Iterator[int]:
 
 
 @pytest.fixture
+def database_url(request: pytest.FixtureRequest) -> str | None:
+    """None, which is SQLite; a test marked `both_stores` runs with PostgreSQL too."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        return None
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    return server.new_schema()
+
+
+@pytest.fixture
 def settings(
     tmp_path: Path,
+    database_url: str | None,
     redis_server: RedisServer,
     redis: Redis,
     ai: StandInAI,
@@ -138,6 +148,7 @@ def settings(
         secret_key=SECRET_KEY,
         redis_url=redis_server.url,
         database_path=tmp_path / "bridge.db",
+        database_url=database_url,
         port=silent_port,
         openai_api_key="sk-stand-in",
         openai_base_url=ai.base_url,
@@ -188,10 +199,15 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def store(settings: Settings, migrated: Path) -> IntegrationStore:
+def store(settings: Settings, migrated: Path) -> Iterator[IntegrationStore]:
     """An empty integration store."""
-    shutil.copy(migrated, settings.database_path)
-    return IntegrationStore(settings.database_path, settings.secret_key)
+    store = IntegrationStore(settings.store_place, settings.secret_key)
+    if settings.database_url:
+        store.migrate()
+    else:
+        shutil.copy(migrated, settings.database_path)
+    yield store
+    store.close()
 
 
 @pytest.fixture

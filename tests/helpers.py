@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from redis import Redis
 
 from kommo_bridge.answers.record import OPEN_KEY, RECORD_PREFIX
@@ -28,6 +29,8 @@ SECRET_KEY = secrets.token_hex(32)
 INTEGRATION_ID = "0b01c2d3-0000-4000-8000-00000000456c"
 
 
+# For a test, class or module: with SQLite and with PostgreSQL.
+both_stores = pytest.mark.parametrize("database_url", ["sqlite", "postgres"], indirect=True)
 Ask = Callable[..., WidgetRequest]
 
 

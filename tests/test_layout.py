@@ -161,7 +161,7 @@ def test_the_web_process_does_not_import(package: str, tmp_path: Path) -> None:
 
 
 def test_the_worker_does_not_import_what_it_may_never_need() -> None:
-    others = "{'flask', 'gunicorn', 'pypdf', 'openpyxl', 'selectolax'}"
+    others = "{'flask', 'gunicorn', 'psycopg', 'pypdf', 'openpyxl', 'selectolax'}"
     script = f"import sys, worker; print({others} & sys.modules.keys())"
 
     done = subprocess.run(

@@ -43,6 +43,12 @@ def test_an_empty_variable_counts_as_not_set(empty: str) -> None:
         ("REDIS_URL", "rediss://:word@host:6380/1", "rediss://:word@host:6380/1"),
         ("REDIS_URL", "unix:///run/redis.sock", "unix:///run/redis.sock"),
         ("DATABASE_PATH", "/data/b.db", Path("/data/b.db")),
+        (
+            "DATABASE_URL",
+            "postgres://u:w@h:5/n?sslmode=require",
+            "postgres://u:w@h:5/n?sslmode=require",
+        ),
+        ("DATABASE_URL", "postgresql://u:p%40w@h/n", "postgresql://u:p%40w@h/n"),
         ("OPENAI_API_KEY", "sk-1", "sk-1"),
         ("OPENAI_BASE_URL", "http://localhost:11434/v1", "http://localhost:11434/v1"),
         ("OPENAI_MODEL", "some-model", "some-model"),
@@ -81,6 +87,16 @@ WRONG = [
     *(("REDIS_URL", text) for text in ["localhost", "http://h", "redis://", "redis://h:port"]),
     *(("REDIS_URL", text) for text in ["redis://h:99999", "redis://[::1", "redis://a b"]),
     *(
+        ("DATABASE_URL", text)
+        for text in [
+            "bridge.db",
+            "mysql://h/n",
+            "postgres://",
+            "postgres://u:p/w@h/n",
+            "postgres://u:p@w@h/n",
+        ]
+    ),
+    *(
         ("OPENAI_BASE_URL", text)
         for text in ["ftp://h", "h/v1", "https://h:x/v1", "https://\u2100"]
     ),
@@ -115,13 +131,31 @@ def test_a_password_in_a_wrong_url_is_not_told(url: str) -> None:
     assert "hidden" not in str(caught.value)
 
 
+@pytest.mark.parametrize("url", ["postgres://u:hidden@a@h/n", "postgres://u:hid/den@h/n"])
+def test_a_password_in_a_wrong_database_url_is_not_told(url: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        read(DATABASE_URL=url)
+
+    assert "hid" not in str(caught.value)
+
+
+def test_the_url_takes_the_place_of_the_file() -> None:
+    assert read().store_place == Path("instance/kommo_bridge.db")
+    assert read(DATABASE_URL="postgres://h/n").store_place == "postgres://h/n"
+
+
 def test_no_secret_stands_in_the_settings_as_text() -> None:
     secret = {
         name: f"hidden-{name}"
         for name in ("OPENAI_API_KEY", "DASHBOARD_PASSWORD", "METRICS_TOKEN", "SENTRY_DSN")
     }
 
-    settings = read(**secret, REDIS_URL="redis://:hidden@h", KOMMO_INTEGRATIONS="hidden")
+    settings = read(
+        **secret,
+        REDIS_URL="redis://:hidden@h",
+        DATABASE_URL="postgres://u:hidden@h/n",
+        KOMMO_INTEGRATIONS="hidden",
+    )
 
     assert "hidden" not in repr(settings)
     assert SECRET_KEY not in repr(settings)
@@ -170,6 +204,7 @@ def test_another_machine_is_not_taken_for_this_one(host: str) -> None:
         ("PORT", "x"),
         ("KOMMO_INTEGRATIONS", "{"),
         ("DATABASE_PATH", "/dev/null/b"),
+        ("DATABASE_URL", "postgres://user:hidden@127.0.0.1:1/x"),
     ],
 )
 def test_a_process_stops_with_one_sentence_that_names_the_variable(

@@ -22,11 +22,18 @@ class Found:
     Args:
         database: Whose version tells whether it has changed.
         look_up: Asks the store.
+        kept_seconds: How long those that are known are served while the store is away.
     """
 
-    def __init__(self, database: Database, look_up: Callable[[Key], Integration | None]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        look_up: Callable[[Key], Integration | None],
+        kept_seconds: float = KEPT_SECONDS,
+    ) -> None:
         self._database = database
         self._look_up = look_up
+        self._kept_seconds = kept_seconds
         self._scope = database.scope()
 
     def get(self, key: Key) -> Integration | None:
@@ -55,7 +62,7 @@ class Found:
         return known
 
     def _last_known(self) -> Known:
-        if time.monotonic() - self._database.well_at > KEPT_SECONDS:
+        if time.monotonic() - self._database.well_at > self._kept_seconds:
             return {}
         _, known = getattr(self._scope, "known", (None, {}))
         return known
