@@ -9,7 +9,7 @@ from dotenv import load_dotenv
 from redis import Redis
 from redis.exceptions import RedisError
 
-from kommo_bridge.errors import SettingsError
+from kommo_bridge.errors import SettingsError, StoreError
 from kommo_bridge.integrations.open_store import open_store, require_ai_key
 from kommo_bridge.jobs import Parts, before_exit, build_parts, sweep, use_parts
 from kommo_bridge.monitoring.watch import build_watch
@@ -33,7 +33,7 @@ def main() -> None:
     load_dotenv(".env")
     try:
         parts = _build()
-    except SettingsError as error:
+    except (SettingsError, StoreError) as error:
         sys.exit(f"The worker does not start. {error}")
     except (OSError, ValueError, ImportError) as error:  # certificates, addresses, packages
         sys.exit(f"The worker does not start. {type(error).__name__}: {error}")

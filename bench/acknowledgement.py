@@ -2,14 +2,15 @@
 
     python bench/acknowledgement.py [--seconds 3] [--rounds 3]
 
-Both answer the same bytes; rounds alternate. Then 200 requests a second are sent while a worker is
+Both answer the same bytes; rounds alternate. So do those of the bridge with its store in SQLite and
+in PostgreSQL. Then 200 requests a second are sent while a worker is
 busy with them. What is loaded is a form as Kommo sends it, each with a return URL of its own.
 """
 
 import argparse
 import pickle
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,13 +21,16 @@ from redis import Redis
 from report import Figure, table
 from stage import Stage, stage, wait_for_web
 
+from kommo_bridge.integrations.copying import copy_store
 from local.partners.kommo.account import Account
 from local.partners.kommo.widget_requests import WIDGET_REQUEST_PATH, encode_widget_request
+from local.postgres_server import PostgresServer
 from local.processes import procfile_command
 from local.redis_server import free_port
 
 PART = "acknowledgement"
 CONNECTIONS = (1, 8, 32)
+STORE_CONNECTIONS = 8
 STORED = 12_000
 STEADY_RATE = 200
 HERE = Path(__file__).resolve().parent
@@ -50,6 +54,7 @@ def measure(seconds: float = 3, rounds: int = 3) -> list[Figure]:
         for connections in CONNECTIONS:
             pair = _compare(it, port, requests, connections, seconds=seconds, rounds=rounds)
             figures += _figures(connections, pair)
+        figures += _stores(it, requests, seconds=seconds, rounds=rounds)
         return [*figures, *_while_busy(it, _requests(it, it.accounts), seconds * 5)]
 
 
@@ -77,6 +82,29 @@ def _figures(connections: int, pair: Pair) -> list[Figure]:
         theirs = median(one.percentile(share) for one in pair.limit)
         name = f"p{share * 100:.0f} at {at}"
         rows.append(Figure(PART, name, mine, "ms", f"{theirs:.2f} ms", mine / theirs))
+    return rows
+
+
+def _stores(it: Stage, requests: Path, *, seconds: float, rounds: int) -> list[Figure]:
+    """The same bridge beside itself, its integrations in PostgreSQL."""
+    with PostgresServer() as server:
+        url, port = server.new_database(), free_port()
+        copy_store(str(it.settings.database_path), url, replace=False)
+        environ = it.environ | {"DATABASE_URL": url, "PORT": str(port)}
+        with _web(procfile_command("web"), environ, it.folder / "postgres.log", port):
+            pair = _compare(it, port, requests, STORE_CONNECTIONS, seconds=seconds, rounds=rounds)
+    # What `_compare` calls the limit is here the bridge on PostgreSQL.
+    rows = []
+    for name, unit, of in (
+        ("rate", "/s", lambda one: one.rate),
+        ("p50", "ms", lambda one: one.percentile(0.5)),
+        ("p99", "ms", lambda one: one.percentile(0.99)),
+    ):
+        sqlite, postgres = median(map(of, pair.ours)), median(map(of, pair.limit))
+        title = f"{name} at {STORE_CONNECTIONS} connections, PostgreSQL"
+        ratio, goal = postgres / sqlite, ">= 0.95" if name == "rate" else ""
+        good = ratio >= 0.95 if goal else None
+        rows.append(Figure(PART, title, postgres, unit, f"{sqlite:,.2f} SQLite", ratio, goal, good))
     return rows
 
 
@@ -134,11 +162,20 @@ def _limit(it: Stage) -> Iterator[int]:
         "PYTHONPATH": str(HERE),
     }
     command = [*procfile_command("web")[:-1], "limit_app:app"]
-    with (it.folder / "limit.log").open("ab") as log:
+    with _web(command, environ, it.folder / "limit.log", port):
+        yield port
+
+
+@contextmanager
+def _web(
+    command: Sequence[str], environ: Mapping[str, str], log_path: Path, port: int
+) -> Iterator[None]:
+    """A web process beside the stage's own."""
+    with log_path.open("ab") as log:
         process = subprocess.Popen(command, env=environ, cwd=HERE.parent, stdout=log, stderr=log)
     try:
         wait_for_web(f"http://127.0.0.1:{port}")
-        yield port
+        yield
     finally:
         process.terminate()
         process.wait(40)

@@ -136,7 +136,7 @@ class PostgresServer:
         """Make an empty database; returns its URL."""
         self._made += 1
         name = f"database{self._made}"
-        self.run(f"create database {name} strategy file_copy")
+        self.run(f"create database {name}")
         return self.url(name)
 
     def new_schema(self) -> str:

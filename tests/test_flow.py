@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from helpers import Bridge, wait_for
+from helpers import Bridge, both_stores, wait_for
 from redis import Redis
 
+from kommo_bridge.integrations.database import open_database
 from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.integrations.tables import KEYS
 from kommo_bridge.queue.state import last_widget_version
 from kommo_bridge.widget.build import SHARED_WIDGET, source_version
 from local.partners.ai import StandInAI
@@ -25,6 +27,7 @@ from local.processes import ROOT
 MESSAGE = "Do you deliver to the lighthouse on Sundays?"
 
 
+@both_stores
 def test_a_customer_is_answered_through_gunicorn_redis_and_worker(
     bridge: Bridge,
     kommo: StandInKommo,
@@ -43,10 +46,11 @@ def test_a_customer_is_answered_through_gunicorn_redis_and_worker(
     assert not kommo.violations
 
 
+@both_stores
 def test_no_secret_and_no_word_of_the_customer_stands_in_any_log_or_key(
     bridge: Bridge, kommo: StandInKommo, account: Account, ai: StandInAI, redis: Redis
 ) -> None:
-    """Planted secrets are looked for in the log of both processes, in Redis and in SQLite."""
+    """Planted secrets are looked for in the log of both processes, in Redis and in the store."""
     sent = kommo.send_widget_request(bridge.url, account, MESSAGE, entity_id=7)
     kommo.wait_for(sent, 20)
     requests.post(
@@ -63,7 +67,7 @@ def test_no_secret_and_no_word_of_the_customer_stands_in_any_log_or_key(
     wait_for(lambda: words() == 3)
 
     log = bridge.log_path.read_bytes()
-    stored = b"".join(Path(path).read_bytes() for path in _database_files(bridge))
+    stored = _stored(bridge)
     in_redis = b"".join(_everything_in(redis))
 
     for secret in (account.secret_key, account.access_token, sent.token, "sk-stand-in"):
@@ -112,9 +116,16 @@ def _post_json(url: str, body: str) -> requests.Response:
     return requests.post(url, data=body, headers=headers, timeout=5)
 
 
-def _database_files(bridge: Bridge) -> list[Path]:
+def _stored(bridge: Bridge) -> bytes:
+    """Everything in the store: the bytes of the files, or all rows."""
+    if url := bridge.environ["DATABASE_URL"]:
+        database = open_database(url, 5)
+        rows = [database.read(f"select * from {table}") for table in KEYS]
+        database.close()
+        assert b"acme" in repr(rows).encode()
+        return repr(rows).encode()
     path = Path(bridge.environ["DATABASE_PATH"])
-    return sorted(path.parent.glob(path.name + "*"))
+    return b"".join(file.read_bytes() for file in path.parent.glob(path.name + "*"))
 
 
 def _everything_in(redis: Redis) -> Iterator[bytes]:

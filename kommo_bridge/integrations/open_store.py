@@ -1,6 +1,6 @@
 """Opens the one store of a process, as the settings describe it."""
 
-from kommo_bridge.errors import IntegrationError, SettingsError
+from kommo_bridge.errors import IntegrationError, SettingsError, StoreError
 from kommo_bridge.integrations.ai_server import OPENAI_URL, AIServer
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.store import IntegrationStore
@@ -17,7 +17,10 @@ def open_store(settings: Settings) -> IntegrationStore:
     store = IntegrationStore(settings.store_place, settings.secret_key)
     store.migrate()
     if settings.kommo_integrations:
-        fill_from_variable(store, settings.kommo_integrations)
+        try:
+            fill_from_variable(store, settings.kommo_integrations)
+        except StoreError as error:
+            raise SettingsError(f"KOMMO_INTEGRATIONS cannot be stored: {error}") from error
     return store
 
 

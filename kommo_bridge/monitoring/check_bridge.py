@@ -85,7 +85,7 @@ def _refusal_advice(context: Context, status: int, code: object) -> str:
     if not context.integration.enabled:
         return "cannot be tried while the integration is disabled"
     return (
-        "the running bridge refuses it (invalid_token): does it use the same DATABASE_PATH and "
+        "the running bridge refuses it (invalid_token): does it use the same store and "
         "SECRET_KEY as this command?"
     )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
-from helpers import Ask
+from helpers import Ask, both_stores
 from redis import Redis
 
 from kommo_bridge.app import create_app
@@ -21,6 +21,8 @@ from kommo_bridge.queue.state import work_queue
 from kommo_bridge.settings import Settings
 from local.partners.http.faults import Status
 from local.partners.kommo.server import StandInKommo
+
+pytestmark = both_stores
 
 
 def run(settings: Settings, *arguments: str) -> Result:

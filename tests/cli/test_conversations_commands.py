@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 from flask import Flask
-from helpers import Ask, let_pass, wait_for
+from helpers import Ask, both_stores, let_pass, wait_for
 from redis import Redis
 
 from kommo_bridge.app import create_app
@@ -20,6 +20,8 @@ from kommo_bridge.telemetry.metrics import KEY as METRICS_KEY
 from local.partners.ai import StandInAI, handoff_call, openai_error
 from local.partners.http.faults import Status
 from local.partners.kommo.server import StandInKommo
+
+pytestmark = both_stores
 
 
 @pytest.fixture

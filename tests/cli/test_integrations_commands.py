@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -41,7 +41,7 @@ class Operator:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.app = create_app(settings)
-        self.store = IntegrationStore(settings.database_path, settings.secret_key)
+        self.store = IntegrationStore(settings.store_place, settings.secret_key)
 
     def __call__(
         self, *arguments: str, typed: str | None = None, env: Mapping[str, str] | None = None
@@ -66,9 +66,16 @@ class Operator:
 
 
 @pytest.fixture
-def operator(tmp_path: Path) -> Operator:
-    settings = Settings(secret_key=secrets.token_hex(32), database_path=tmp_path / "bridge.db")
-    return Operator(settings)
+def operator(place: Path | str) -> Iterator[Operator]:
+    """An operator of each database in turn."""
+    settings = Settings(secret_key=secrets.token_hex(32))
+    if isinstance(place, Path):
+        settings = replace(settings, database_path=place)
+    else:
+        settings = replace(settings, database_url=place)
+    operator = Operator(settings)
+    yield operator
+    operator.store.close()
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -460,9 +467,9 @@ def test_an_error_is_told_in_one_line(operator: Operator, arguments: list[str], 
 def foreign(operator: Operator) -> None:
     """Beside acme, an integration whose secrets were encrypted with another `SECRET_KEY`."""
     operator.adds()
-    settings = operator.settings
-    other = IntegrationStore(settings.database_path, secrets.token_hex(32))
+    other = IntegrationStore(operator.settings.store_place, secrets.token_hex(32))
     other.add(replace(operator.acme, subdomain="foreign"))
+    other.close()
 
 
 @pytest.mark.usefixtures("foreign")
@@ -487,6 +494,7 @@ def test_an_integration_of_another_secret_key_is_told_and_can_be_removed(
     assert operator.store.count() == 1
 
 
+@pytest.mark.parametrize("place", ["sqlite"], indirect=True)
 def test_a_store_that_cannot_be_written_is_told_in_one_line(operator: Operator) -> None:
     operator.adds()
     settings = operator.settings

@@ -89,6 +89,22 @@ def test_a_target_that_holds_something_is_kept_unless_told_otherwise(
     assert held.all() == [ACME]
 
 
+def test_a_backup_of_postgres_names_its_own_tool(
+    tmp_path: Path, postgres_server: PostgresServer
+) -> None:
+    settings = Settings(secret_key=SECRET_KEY, database_url=postgres_server.new_schema())
+    target = tmp_path / "copy.db"
+
+    done = (
+        create_app(settings).test_cli_runner().invoke(args=["integrations", "backup", str(target)])
+    )
+
+    assert done.exit_code == 1
+    assert done.output.startswith("Error: The integrations are in PostgreSQL: `pg_dump ")
+    assert QUOTED not in done.output
+    assert not target.exists()
+
+
 def test_what_cannot_be_copied_is_one_sentence(
     tmp_path: Path, postgres_server: PostgresServer
 ) -> None:

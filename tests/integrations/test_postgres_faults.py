@@ -13,11 +13,14 @@ from kommo_bridge.errors import IntegrationError, SettingsError, StoreError
 from kommo_bridge.integrations.database import open_database
 from kommo_bridge.integrations.found import Found
 from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.integrations.open_store import open_store
 from kommo_bridge.integrations.store import QUICK_SECONDS, IntegrationStore
+from kommo_bridge.settings import Settings
 from local.postgres_server import PASSWORD, QUOTED, PostgresServer
 
 SECRET_KEY = secrets.token_hex(32)
 ACME = Integration("0b01", "acme", account_id=5, secret_key="s" * 64)
+ANOTHER = '[{"subdomain": "other", "integration_id": "0b02", "secret_key": "s"}]'
 AWAY = "integration store is away"
 BACK = "integration store is back"
 
@@ -28,14 +31,30 @@ def url(postgres_server: PostgresServer) -> str:
 
 
 @pytest.fixture
-def store(url: str) -> Iterator[IntegrationStore]:
-    """As the web has it: quick, and acme is known."""
-    store = IntegrationStore(url, SECRET_KEY, QUICK_SECONDS)
+def patient(url: str) -> Iterator[IntegrationStore]:
+    """As commands have it, with acme in it."""
+    store = IntegrationStore(url, SECRET_KEY)
     store.migrate()
     store.add(ACME)
-    assert store.find("0b01", 5, "acme") == ACME
     yield store
     store.close()
+
+
+@pytest.fixture
+def store(patient: IntegrationStore, url: str) -> Iterator[IntegrationStore]:
+    """As the web has it: in a hurry, and acme is known."""
+    store = IntegrationStore(url, SECRET_KEY, QUICK_SECONDS)
+    wait_for(lambda: knows(store, ACME))
+    yield store
+    store.close()
+
+
+def knows(store: IntegrationStore, integration: Integration) -> bool:
+    """Whether this is found; a machine under load may need more than one hurried look."""
+    try:
+        return store.find("0b01", 5, "acme") == integration
+    except StoreError:
+        return False
 
 
 def fails(store: IntegrationStore) -> bool:
@@ -50,7 +69,7 @@ def fails(store: IntegrationStore) -> bool:
 def test_who_is_known_is_served_while_the_database_is_away(
     postgres_server: PostgresServer,
     store: IntegrationStore,
-    url: str,
+    patient: IntegrationStore,
     fault: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -65,10 +84,8 @@ def test_who_is_known_is_served_while_the_database_is_away(
         store.bind_account(ACME, 6)
 
     wait_for(lambda: not fails(store))
-    other = IntegrationStore(url, SECRET_KEY)
-    other.save(replace(ACME, name="changed"))
-    wait_for(lambda: store.find("0b01", 5, "acme") == replace(ACME, name="changed"))
-    other.close()
+    patient.save(replace(ACME, name="changed"))
+    wait_for(lambda: knows(store, replace(ACME, name="changed")))
     lines = [record.message for record in caplog.records]
     assert (lines.count(AWAY), lines.count(BACK)) == (1, 1)
     assert lines.count("account id not stored") == 1
@@ -80,6 +97,7 @@ def test_a_store_that_was_away_for_too_long_knows_nobody(
 ) -> None:
     found = Found(store.database, lambda _key: ACME, kept_seconds=0)
     key = ("0b01", "acme", 5)
+    wait_for(lambda: not fails(store))
     assert found.get(key) == ACME
 
     with postgres_server.stopped():
@@ -89,17 +107,17 @@ def test_a_store_that_was_away_for_too_long_knows_nobody(
 
 
 def test_a_restart_breaks_no_later_call(
-    postgres_server: PostgresServer, store: IntegrationStore
+    postgres_server: PostgresServer, patient: IntegrationStore
 ) -> None:
     with ThreadPoolExecutor(4) as pool:  # so that there are several connections to break
-        list(pool.map(lambda _: store.count(), range(8)))
+        list(pool.map(lambda _: patient.count(), range(8)))
 
     with postgres_server.stopped():
         pass
 
-    assert [store.count() for _ in range(6)] == [1] * 6
-    store.save(replace(ACME, name="after"))
-    assert store.get("acme").name == "after"
+    assert [patient.count() for _ in range(6)] == [1] * 6
+    patient.save(replace(ACME, name="after"))
+    assert patient.get("acme").name == "after"
 
 
 def test_a_read_only_database_starts_serves_and_says_so(
@@ -113,7 +131,7 @@ def test_a_read_only_database_starts_serves_and_says_so(
     name = url.rpartition("/")[2]
     postgres_server.run(f"alter database {name} set default_transaction_read_only = on")
 
-    store = IntegrationStore(url, SECRET_KEY, QUICK_SECONDS)
+    store = IntegrationStore(url, SECRET_KEY)
     store.migrate()
 
     assert store.find("0b01", 5, "acme") == replace(ACME, account_id=None)
@@ -122,6 +140,9 @@ def test_a_read_only_database_starts_serves_and_says_so(
     store.bind_account(ACME, 5)
     store.close()
     assert [record.message for record in caplog.records] == ["account id not stored"]
+    filled = Settings(secret_key=SECRET_KEY, database_url=url, kommo_integrations=ANOTHER)
+    with pytest.raises(SettingsError, match="KOMMO_INTEGRATIONS cannot be stored"):
+        open_store(filled)
     empty = postgres_server.new_database()
     name = empty.rpartition("/")[2]
     postgres_server.run(f"alter database {name} set default_transaction_read_only = on")
@@ -152,19 +173,25 @@ def test_a_full_database_keeps_what_it_has_and_takes_more_when_there_is_room(
 
 
 def test_a_writer_that_takes_long_holds_up_nobody_who_is_in_a_hurry(
-    store: IntegrationStore, url: str, caplog: pytest.LogCaptureFixture
+    store: IntegrationStore,
+    patient: IntegrationStore,
+    url: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    store.save(replace(ACME, account_id=None))
+    unbound = replace(ACME, account_id=None)
+    patient.save(unbound)
+    wait_for(lambda: knows(store, unbound))
+    caplog.clear()
     with psycopg.connect(url) as slow:
         slow.execute("update _version set mark = 1")
         store.bind_account(ACME, 5)
-        assert store.find("0b01", 5, "acme") == replace(ACME, account_id=None)
+        assert store.find("0b01", 5, "acme") == unbound
 
     [record] = caplog.records
     assert record.message == "account id not stored"
     assert "does not answer in time" in vars(record)["fields"]["error"]
-    store.bind_account(ACME, 5)
-    assert store.get("acme").account_id == 5
+    patient.bind_account(ACME, 5)
+    assert patient.get("acme").account_id == 5
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 import pytest
 from flask.testing import FlaskClient
-from helpers import Salesbot, store_in_trouble
+from helpers import Salesbot, both_stores, store_in_trouble
 from redis import Redis
 from rq.job import Job
 from rq.serializers import JSONSerializer
@@ -300,6 +300,7 @@ class TestAccountBinding:
     def unbound(self, acme: Integration, store: IntegrationStore) -> None:
         store.save(replace(acme, account_id=None))
 
+    @both_stores
     def test_the_first_verified_request_binds_the_account(
         self, client: FlaskClient, salesbot: Salesbot, store: IntegrationStore
     ) -> None:
