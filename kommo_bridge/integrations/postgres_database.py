@@ -189,4 +189,5 @@ def _execute(connection: BoundedConnection, statement: str, values: Values = ())
 def _why(error: psycopg.Error) -> str:
     """The end of libpq's sentence, without address and user."""
     [first, *_] = str(error).splitlines() or [type(error).__name__]
-    return first.rpartition("failed: ")[2].partition(" for user ")[0].strip()
+    reason = first.rpartition("failed: ")[2].partition(" for user ")[0]
+    return reason.removeprefix("FATAL:").strip()

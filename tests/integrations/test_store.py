@@ -89,7 +89,7 @@ def in_processes(script: str, place: Path | str, count: int) -> list[str]:
         )
         for number in range(count)
     ]
-    outputs = [process.communicate(timeout=30)[0] for process in running]
+    outputs = [process.communicate(timeout=120)[0] for process in running]
     assert [process.returncode for process in running] == [0] * count, outputs
     return outputs
 
@@ -686,7 +686,7 @@ store = IntegrationStore(sys.argv[1], sys.argv[2])
 store.migrate()
 mine = Integration("id", f"acme{sys.argv[3]}", secret_key="x")
 store.add(mine)
-for turn in range(60):
+for turn in range(20):
     store.save(replace(mine, name=str(turn)))
     store.fill([{"subdomain": "common", "integration_id": "x", "secret_key": sys.argv[3]}])
     store.rename(store.get(mine.subdomain), replace(mine, name="renamed"))
