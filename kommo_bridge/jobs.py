@@ -19,6 +19,7 @@ from redis import Redis
 from rq import Retry, get_current_job
 
 from kommo_bridge.ai.assistant import Assistant
+from kommo_bridge.ai.second import TwoAIs
 from kommo_bridge.answers.asker import Asker
 from kommo_bridge.answers.conversation import Rules
 from kommo_bridge.answers.record import close_record
@@ -30,8 +31,10 @@ from kommo_bridge.answers.sweep import Sweep
 from kommo_bridge.conversations.days import Days
 from kommo_bridge.conversations.keys import ENTITY_TYPES
 from kommo_bridge.conversations.memory import Conversations
+from kommo_bridge.conversations.preferred import Preferred
 from kommo_bridge.conversations.usage import Usage
 from kommo_bridge.errors import BridgeError, IntegrationError, StoreError
+from kommo_bridge.integrations.ai_server import SecondAI
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.kommo.client import KommoClient
@@ -165,7 +168,7 @@ def build_parts(settings: Settings, integrations: IntegrationStore | None = None
     integrations = integrations or IntegrationStore(settings.store_place, settings.secret_key)
     client = KommoClient(Pacer(redis), settings.kommo_extra_hosts)
     metrics, incidents, memory = Metrics(redis), Incidents(redis), Conversations(redis)
-    assistant = build_assistant(settings)
+    assistant = build_assistant(settings, redis)
     steps = Steps(
         states=ConversationStates(redis),
         asker=Asker(assistant, memory, Usage(redis), metrics, incidents),
@@ -176,9 +179,16 @@ def build_parts(settings: Settings, integrations: IntegrationStore | None = None
     return Parts(settings, redis, integrations, steps, client, assistant)
 
 
-def build_assistant(settings: Settings) -> Assistant:
-    """Build the AI from the settings."""
-    return Assistant(
+def build_assistant(settings: Settings, redis: Redis | None = None) -> Assistant:
+    """Build the AI from the settings; with Redis, which of two is asked first is shared."""
+    return TwoAIs(
+        second=SecondAI(
+            settings.fallback_openai_api_key,
+            settings.fallback_openai_base_url,
+            settings.fallback_openai_model,
+        ),
+        preferred=Preferred(redis),
+        reply_deadline=settings.reply_deadline_seconds,
         api_key=settings.openai_api_key,
         base_url=settings.openai_base_url,
         model=settings.openai_model,

@@ -45,6 +45,9 @@ class Settings:
     openai_api_key: str | None = field(default=None, repr=False)
     openai_base_url: str | None = None
     openai_model: str = "gpt-5.4-mini"
+    fallback_openai_api_key: str | None = field(default=None, repr=False)
+    fallback_openai_base_url: str | None = None
+    fallback_openai_model: str | None = None
     ai_timeout_seconds: float = 30
     reply_deadline_seconds: float = 120
     continue_deadline_seconds: float = 900
@@ -234,6 +237,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "DATABASE_PATH": Path,
     "DATABASE_URL": _database_url,
     "OPENAI_BASE_URL": _url("https", "http"),
+    "FALLBACK_OPENAI_BASE_URL": _url("https", "http"),
     "AI_TIMEOUT_SECONDS": _number(1, 600),
     "REPLY_DEADLINE_SECONDS": _number(1, 3600),
     "CONTINUE_DEADLINE_SECONDS": _number(1, 86400),

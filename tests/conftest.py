@@ -220,6 +220,7 @@ def acme(store: IntegrationStore, account: Account) -> Integration:
         secret_key=account.secret_key,
         access_token=account.access_token,
         burst_seconds=0,  # only the tests of bursts wait for more of a customer's messages
+        disclosure="",
     )
     store.add(integration)
     return integration

@@ -17,8 +17,7 @@ from redis import Redis
 
 from kommo_bridge.answers.record import OPEN_KEY, RECORD_PREFIX
 from kommo_bridge.answers.retries import TAKE_OVER_AFTER
-from kommo_bridge.answers.view import person_digest
-from kommo_bridge.conversations.keys import conversation_name, turn_key
+from kommo_bridge.conversations.keys import conversation_name, person_digest, turn_key
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.redis_client import PREFIX
 from local.partners.kommo.account import Account, sign_bot_token

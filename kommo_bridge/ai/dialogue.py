@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from openai.types.chat import ChatCompletionMessageParam
 
+from kommo_bridge.ai.facts_check import Unfounded
 from kommo_bridge.ai.plain_reply import plain_reply
 from kommo_bridge.ai.refusal import Attempt
 from kommo_bridge.ai.response import Response, Tokens
@@ -32,6 +33,8 @@ class Reply:
         gaps: Questions that nothing given answers.
         prompt_tokens, cached_tokens: Those of `tokens` that were asked, and found in a cache.
         used: The tools that were called, for the trace.
+        second: The second AI has written it.
+        unfounded: What was found in it, or in the reply that it takes the place of.
     """
 
     text: str
@@ -43,6 +46,8 @@ class Reply:
     prompt_tokens: int = 0
     cached_tokens: int = 0
     used: tuple[ToolUse, ...] = ()
+    second: bool = False
+    unfounded: tuple[Unfounded, ...] = ()
 
 
 @dataclass

@@ -62,7 +62,7 @@ def check(
     facts = read_facts(reply)[:MAX_FACTS]
     if not facts:
         return []
-    business, customer = read_known(tuple(known)), read_known(tuple(customer_words))
+    business, customer = read_known(known), read_known(customer_words, keep=False)
     shares = (fact.readings for fact in facts if fact.kind == "percentage")
     grounds = _Grounds(
         business,

@@ -5,7 +5,7 @@ a telephone number are no prices. Every expression takes time in proportion to t
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache, partial
@@ -51,6 +51,8 @@ MIN_PHONE, SURE_PHONE, MAX_PHONE = 7, 9, 15
 LOCAL_PHONE = re.compile(r"[0-9]{3,4}-[0-9]{2}-?[0-9]{2}|[\s(+]*[+(08].*", re.DOTALL)
 # A smaller number without a currency is a count to those who write currencies, except in a table.
 MIN_PRICE = 10
+# Reading a longer text again would cost milliseconds.
+LONG = 2_000
 CELL = re.compile(r"[,;:|=\t-] ?([0-9]) ?(?=$|[,;|\t])", re.MULTILINE)
 THOUSANDS = re.compile(r"[0-9]{1,3}(?:[ .][0-9]{3})+")
 
@@ -92,11 +94,16 @@ def read_counts(text: str) -> frozenset[int]:
     return frozenset(figures.union(counts_in_words(text)))
 
 
-def read_known(texts: tuple[str, ...]) -> Known:
-    """All that the texts state, read generously: `9-18` is two times as well as two numbers."""
+def read_known(texts: Iterable[str], *, keep: bool = True) -> Known:
+    """All that the texts state, read generously: `9-18` is two times as well as two numbers.
+
+    Args:
+        keep: Whether what a longer text states is kept for the next time: not what customers write.
+    """
     facts: dict[str, set[Any]] = {}
     for text in texts:
-        for kind, readings in _known_of(text).facts.items():
+        read = _known_of if keep and len(text) >= LONG else _known_of.__wrapped__
+        for kind, readings in read(text).facts.items():
             facts.setdefault(kind, set()).update(readings)
     return Known({kind: frozenset(readings) for kind, readings in facts.items()})
 

@@ -2,23 +2,32 @@
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from kommo_bridge.ai.assistant import Assistant
+from kommo_bridge.ai.checked import checked_reply
 from kommo_bridge.ai.dialogue import Reply
-from kommo_bridge.ai.messenger_text import messenger_text
+from kommo_bridge.ai.messenger_text import MAX_UNITS, messenger_text
 from kommo_bridge.ai.prompt import Question
 from kommo_bridge.answers.conversation import Outcome
 from kommo_bridge.answers.wording import Wording
 from kommo_bridge.answers.words import says_handoff
 from kommo_bridge.conversations.keys import integration_name
-from kommo_bridge.conversations.memory import Conversations
+from kommo_bridge.conversations.memory import Conversations, Exchange
 from kommo_bridge.conversations.money import Paid
 from kommo_bridge.conversations.usage import Usage
 from kommo_bridge.errors import AssistantError
 from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.kommo.text import utf16_units
 from kommo_bridge.kommo.widget_request import WidgetRequest
-from kommo_bridge.telemetry.incidents import CAP_REACHED, REFUSED_BY_AI, Incidents
+from kommo_bridge.telemetry.incidents import (
+    CAP_REACHED,
+    REFUSED_BY_AI,
+    SECOND_AI,
+    Incidents,
+)
 from kommo_bridge.telemetry.logs import log_event
 from kommo_bridge.telemetry.metrics import Metrics
 
@@ -45,11 +54,12 @@ class Asker:
         """
         started = time.monotonic()
         try:
-            reply = self.assistant.reply(
+            reply = checked_reply(
+                partial(self._ask, integration),
                 integration,
                 self.question(request, integration, said),
-                seconds=seconds,
-                history=self.memory.history(request, integration),
+                self.memory.history(request, integration),
+                seconds,
             )
         except AssistantError as error:
             self._note_failure(request, integration, error)
@@ -65,17 +75,33 @@ class Asker:
             tokens=reply.tokens,
             cached=reply.cached_tokens or None,
             tools=",".join(one.tool for one in reply.used) or None,
+            second_ai=reply.second or None,
+            unfounded=",".join(one.kind for one in reply.unfounded) or None,
         )
+        provider = "second" if reply.second else "first"
+        self.metrics.count("kommo_bridge_ai_replies", provider)
+        for fact in reply.unfounded:
+            self.metrics.count("kommo_bridge_unfounded_facts", fact.kind)
         self.metrics.count("kommo_bridge_tokens", amount=reply.tokens)
         self.metrics.count("kommo_bridge_cached_tokens", amount=reply.cached_tokens)
         for one in reply.used:
             self.metrics.count("kommo_bridge_tool_calls", one.tool)
-        self.incidents.note(integration_name(integration), good=(REFUSED_BY_AI,))
+        bad, good = ((SECOND_AI,), ()) if reply.second else ((), (REFUSED_BY_AI, SECOND_AI))
+        self.incidents.note(integration_name(integration), bad=bad, good=good)
         paid = Paid(reply.tokens, reply.prompt_tokens, reply.cached_tokens)
         self.usage.count(request, integration, paid)
         if self.usage.warn(integration):
             self.capped(integration)
         return reply
+
+    def _ask(
+        self,
+        integration: Integration,
+        question: Question,
+        history: Sequence[Exchange],
+        seconds: float,
+    ) -> Reply:
+        return self.assistant.reply(integration, question, seconds=seconds, history=history)
 
     def question(
         self,
@@ -110,10 +136,15 @@ class Asker:
 
 
 def outcome_of(
-    reply: Reply, phrases: tuple[str, ...], wording: Wording, said: str
+    reply: Reply, phrases: tuple[str, ...], wording: Wording, said: str, opening: str = ""
 ) -> Outcome | None:
-    """The reply as text for a messenger, or the handoff that it asks for; None when it is blank."""
-    made = messenger_text(reply.text)
+    """The reply as text for a messenger, or the handoff that it asks for; None when it is blank.
+
+    Args:
+        opening: Said before it; both are no longer than a reply alone may be.
+    """
+    limit = max(MAX_UNITS - utf16_units(opening), MAX_UNITS // 2)
+    made = messenger_text(reply.text, limit)
     if made.cut:
         log_event(logger, "reply shortened", job=wording.request.job_id)
     if reply.handoff or says_handoff(phrases, reply.text):
@@ -124,5 +155,6 @@ def outcome_of(
             reason="the assistant asked for it",
             handoff_reason=reply.reason,
             summary=reply.summary,
+            opening=opening,
         )
-    return Outcome("success", made.text) if made.text else None
+    return Outcome("success", made.text, opening=opening) if made.text else None

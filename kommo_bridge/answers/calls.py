@@ -158,11 +158,17 @@ class Calls:
                 pause_hours=self.integration.handoff_hours if outcome.status == "handoff" else 0,
                 reason=outcome.reason,
                 no_text_said=outcome.source == "no_text",
+                disclosed_days=self._disclosed_days(outcome),
             )
         )
         if view.kept:
             self.sender.answered(called.waiting, self.integration, outcome, members[0].at, view.now)
         return view
+
+    def _disclosed_days(self, outcome: Outcome) -> int:
+        """As long as the conversation is remembered after a reply; 0 when nothing was told."""
+        told = outcome.source == "ai" and self.integration.disclosure
+        return self.integration.history_days if told else 0
 
     def _ended(self, called: Called, view: View) -> View:
         """This Salesbot cannot be continued: the reply goes to the next older one."""

@@ -25,6 +25,7 @@ class Changes:
         error: Why requests among `messages` ended as they did, for their jobs.
         pause_hours, reason: A human has the conversation from now on.
         no_text_said: The customer was asked to write.
+        disclosed_days: For how many days the customer knows that an assistant answers.
         tagged: Whether the lead has the pause tag.
         hold: For how many seconds this run keeps the conversation.
         unless_paused: Keep nothing when a human has the conversation.
@@ -36,6 +37,7 @@ class Changes:
     pause_hours: float = 0.0
     reason: str = ""
     no_text_said: bool = False
+    disclosed_days: int = 0
     tagged: bool | None = None
     hold: float = HOLD
     unless_paused: bool = False
@@ -104,6 +106,10 @@ def _marks(changes: Changes, entity: str, person: str) -> list[Command]:
     if changes.no_text_said:
         key = keys.no_text_key(entity, person)
         commands.append(("SET", key, "1", "EX", NO_TEXT_SAID_SECONDS))
+    if changes.disclosed_days:
+        key = keys.disclosed_key(entity)
+        commands.append(("SADD", key, person))
+        commands.append(("EXPIRE", key, changes.disclosed_days * 86400))
     if changes.tagged is not None:
         said = "1" if changes.tagged else "0"
         commands.append(("SET", keys.tagged_key(entity), said, "EX", TAG_REMEMBERED_SECONDS))

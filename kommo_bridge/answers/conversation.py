@@ -31,6 +31,7 @@ class Outcome:
         silent: Nothing is shown: another Salesbot has the reply, or a human has the conversation.
         reason: Why it is a handoff; kept with the pause that begins when Kommo has accepted it.
         handoff_reason, summary: The same for whoever takes over, and for the figures.
+        opening: Said before the text, and not remembered: that an assistant answers here.
         source: Where the text comes from.
     """
 
@@ -42,6 +43,12 @@ class Outcome:
     source: Source = "ai"
     handoff_reason: HandoffReason = "other"
     summary: str = ""
+    opening: str = ""
+
+    @property
+    def spoken(self) -> str:
+        """All that the customer reads."""
+        return f"{self.opening}\n\n{self.reply}" if self.opening else self.reply
 
     @classmethod
     def of(cls, kept: dict[str, Any]) -> "Outcome":

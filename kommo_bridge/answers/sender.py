@@ -7,9 +7,8 @@ from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from kommo_bridge.answers.conversation import Outcome
-from kommo_bridge.answers.view import person_digest
 from kommo_bridge.conversations.days import Answered, Days
-from kommo_bridge.conversations.keys import conversation_name, integration_name
+from kommo_bridge.conversations.keys import conversation_name, integration_name, person_digest
 from kommo_bridge.errors import KommoError, StoreError
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.store import IntegrationStore
@@ -83,7 +82,7 @@ class Sender:
     ) -> Continuation:
         """The body of the call: with handlers only for a hand-made bot that shows something."""
         delivery = request.delivery or integration.delivery
-        made = continuation(outcome.status, outcome.reply, delivery)
+        made = continuation(outcome.status, outcome.spoken, delivery)
         if outcome.silent or plain:
             return made.without_handlers()
         if delivery == "show" and not made.shows:

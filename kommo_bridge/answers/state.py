@@ -26,7 +26,7 @@ from kommo_bridge.answers.record import (
     text_value,
 )
 from kommo_bridge.answers.retries import HOLD, TAKE_OVER_AFTER
-from kommo_bridge.answers.view import View, person_digest, read_view
+from kommo_bridge.answers.view import View, read_view
 from kommo_bridge.conversations import keys
 from kommo_bridge.conversations.usage import period_keys
 from kommo_bridge.integrations.integration import Integration
@@ -82,7 +82,7 @@ class ConversationState:
         self._integration = integration
         self._rules = rules
         self._entity = keys.conversation_name(request)
-        self._person = person_digest(request.person)
+        self._person = keys.person_digest(request.person)
         self._owner = "" if by_sweep else f"{request.job_id}:"
         self._token = f"{self._owner or 'sweep:'}{uuid4().hex}"
         self._view: View | None = None

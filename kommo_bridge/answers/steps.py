@@ -187,7 +187,10 @@ class _Run:
         said, started = question(view.conversation.members(step.turn)), time.monotonic()
         try:
             reply = self.parts.asker.reply(self.request, self.integration, said, step.seconds)
-            outcome = outcome_of(reply, self.rules.handoff_phrases, self.wording, said)
+            opening = self.wording.opening(said)
+            outcome = outcome_of(
+                reply, self.rules.handoff_phrases, self.wording, said, opening=opening
+            )
         except AssistantError as error:
             turn = failed(replace(begun, asked=begun.asked - 1), error, view.now + since(started))
         else:

@@ -2,11 +2,11 @@
 
 import json
 from dataclasses import dataclass, fields
-from hashlib import sha256
 from typing import Any
 
 from kommo_bridge.answers.conversation import Conversation, Message, Outcome, Rules, Turn
 from kommo_bridge.answers.record import message_of
+from kommo_bridge.conversations.keys import person_digest
 from kommo_bridge.conversations.usage import cap_reached
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest
@@ -71,11 +71,6 @@ def read_view(found: list[Any], integration: Integration, rules: Rules, person: 
         requests=requests,
         stale=stale,
     )
-
-
-def person_digest(person: str) -> str:
-    """A person as part of a key: a digest, because the request's own value may hold anything."""
-    return sha256(person.encode()).hexdigest()[:16] if person else ""
 
 
 def _messages(

@@ -22,9 +22,18 @@ class Wording:
     memory: Conversations
     request: WidgetRequest
 
+    def opening(self, said: str) -> str:
+        """The `disclosure` before the first reply of a conversation; empty after it."""
+        disclosure = self.integration.disclosure
+        if not disclosure or self.memory.disclosed(self.request):
+            return ""
+        return self._in_their_language(disclosure, said)
+
     def say(self, kind: Source, said: str = "") -> str:
         """The `fallback`, the `no_text` or the `handoff` sentence; `said` is the newest text."""
-        text: str = getattr(self.integration, f"{kind}_text")
+        return self._in_their_language(getattr(self.integration, f"{kind}_text"), said)
+
+    def _in_their_language(self, text: str, said: str) -> str:
         before = self.memory.history(self.request, self.integration)
         texts = [said or self.request.message, *(one.customer for one in reversed(before))]
         return sentence(text, language_of(texts))

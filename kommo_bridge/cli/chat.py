@@ -81,7 +81,7 @@ def _say(request: WidgetRequest, integration: Integration, parts: "Parts") -> No
         while (wait := steps.run(request, integration, rules)) is not None:
             time.sleep(wait)
     outcome = terminal.outcome
-    text = "(says nothing)" if outcome.silent else outcome.reply.replace("\n", "\n           ")
+    text = "(says nothing)" if outcome.silent else outcome.spoken.replace("\n", "\n           ")
     click.echo(f"assistant: {text}")
     if outcome.error:
         click.echo(f"           [{outcome.status}: {outcome.error}]")

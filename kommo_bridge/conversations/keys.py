@@ -4,6 +4,8 @@ A conversation is one integration and the entity of its signed token; nothing in
 reaches another.
 """
 
+from hashlib import sha256
+
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.redis_client import PREFIX
@@ -31,6 +33,11 @@ def entity_name(integration: Integration, entity_type: str, entity_id: int) -> s
     return f"{integration_key(integration)}:{entity_type}:{entity_id}"
 
 
+def person_digest(person: str) -> str:
+    """A person as part of a key: a digest, because the request's own value may hold anything."""
+    return sha256(person.encode()).hexdigest()[:16] if person else ""
+
+
 def turns_key(name: str) -> str:
     """The Redis key of the remembered exchanges."""
     return f"{_key(name)}:turns"
@@ -49,6 +56,11 @@ def pause_key(name: str) -> str:
 def no_text_key(name: str, person: str = "") -> str:
     """The Redis key that is set while a person was lately asked to write instead of speak."""
     return f"{_key(name)}:no_text:{person}" if person else f"{_key(name)}:no_text"
+
+
+def disclosed_key(name: str) -> str:
+    """The Redis key of the persons (`person_digest`) who were told that an assistant answers."""
+    return f"{_key(name)}:disclosed"
 
 
 def tagged_key(name: str) -> str:

@@ -14,9 +14,11 @@ from redis import Redis
 
 from kommo_bridge.conversations.keys import (
     conversation_name,
+    disclosed_key,
     no_text_key,
     open_key,
     pause_key,
+    person_digest,
     texts_key,
     turns_key,
 )
@@ -116,6 +118,11 @@ class Conversations:
             ],
         )
 
+    def disclosed(self, request: WidgetRequest) -> bool:
+        """Whether this person was told that an assistant answers."""
+        told = disclosed_key(conversation_name(request))
+        return bool(self._redis.sismember(told, person_digest(request.person)))
+
     def pause(self, name: str, hours: float, reason: str) -> None:
         """Leave this conversation to a human for that long."""
         self._redis.set(pause_key(name), reason, px=max(1, round(hours * 3_600_000)))
@@ -137,7 +144,8 @@ class Conversations:
         key = turns_key(name)
         with self._redis.pipeline() as pipeline:
             pipeline.llen(key)
-            pipeline.delete(key, texts_key(name), open_key(name), no_text_key(name))
+            others = (texts_key, open_key, no_text_key, disclosed_key)
+            pipeline.delete(key, *(one(name) for one in others))
             return int(pipeline.execute()[0])
 
 

@@ -13,6 +13,7 @@ from kommo_bridge.telemetry.incidents import (
     BLOCKED_BY_KOMMO,
     CAP_REACHED,
     REFUSED_BY_AI,
+    SECOND_AI,
     TOKEN_REFUSED,
 )
 
@@ -84,6 +85,11 @@ KINDS = {
         "Kommo may block our address (403 after 429)",
         "The account waits three minutes; if a second account is refused too, all wait, and one "
         "call a minute finds out when it has ended. If it comes back, write to Kommo's support.",
+    ),
+    SECOND_AI: Kind(
+        "The second AI answers in place of the first",
+        "The first one fails, is slow, or its quota is used up. flask integrations check NAME asks "
+        "both.",
     ),
     REFUSED_BY_AI: Kind(
         "The AI refuses permanently",

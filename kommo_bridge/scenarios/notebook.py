@@ -141,6 +141,10 @@ class Memory(Conversations):
         self._clock = clock
         self._said = said
 
+    def disclosed(self, request: WidgetRequest) -> bool:  # noqa: ARG002
+        """A scenario is about what the assistant says, not about what is said before it."""
+        return True
+
     def exchanges(self, name: str) -> list[Exchange]:  # noqa: ARG002
         """All that was said; there is only one conversation."""
         return list(self._said)

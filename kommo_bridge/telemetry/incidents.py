@@ -21,6 +21,7 @@ TOKEN_REFUSED = "token_refused"  # noqa: S105  the name of an incident
 BLOCKED_BY_KOMMO = "blocked_by_kommo"
 REFUSED_BY_AI = "refused_by_ai"
 CAP_REACHED = "cap_reached"
+SECOND_AI = "second_ai"
 
 logger = logging.getLogger(__name__)
 

@@ -90,6 +90,14 @@ METRICS = {
     "kommo_bridge_cached_tokens": Metric(
         "Those of them that the provider had in its prompt cache.", known=("",)
     ),
+    "kommo_bridge_ai_replies": Metric(
+        "Replies of the AI by provider.", label="provider", known=("first", "second")
+    ),
+    "kommo_bridge_unfounded_facts": Metric(
+        "Statements of replies that nothing known bears out.",
+        label="kind",
+        known=("price", "percentage", "date", "time", "phone", "email", "link", "number"),
+    ),
     "kommo_bridge_tool_calls": Metric(
         "Tools that the model called.",
         label="tool",

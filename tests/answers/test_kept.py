@@ -25,7 +25,8 @@ from kommo_bridge.answers.record import (
     texts_kept_seconds,
 )
 from kommo_bridge.answers.retries import HOLD, SWEEP_MARGIN
-from kommo_bridge.answers.view import View, person_digest, read_view
+from kommo_bridge.answers.view import View, read_view
+from kommo_bridge.conversations.keys import person_digest
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest
 

@@ -34,7 +34,8 @@ class Bridge:
         self.store = Store(heart, world)
         self.kommo = Kommo(world, scenario.kommo, scenario.end_of_trouble)
         self.client = Client(world, self.kommo)
-        self.ai = AI(world, scenario.ai, timeout=30.0)
+        deadline, two = scenario.reply_deadline, scenario.two_ais
+        self.ai = AI(world, scenario.ai, timeout=30.0, deadline=deadline, two=two)
         self.integrations = {n: integration(n, scenario) for n in range(scenario.accounts)}
         self.removed: set[int] = set()
         self.names: dict[str, str] = {}

@@ -66,4 +66,5 @@ def integration(number: int, scenario: Scenario) -> Integration:
         access_token="old",
         burst_seconds=scenario.burst,
         handoff_phrases="human please",
+        disclosure="",
     )

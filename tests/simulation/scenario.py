@@ -7,6 +7,7 @@ from typing import Any
 # How one call to Kommo goes: a status, or one of these.
 NO_CONNECTION, LOST, LOST_AFTER = "no connection", "lost", "lost after it arrived"
 TOOK_500 = "500 after it arrived"
+TWO_AIS = (2, 5, 9)  # of eleven seeds
 CALL_FAULTS: tuple[Any, ...] = (
     409, 423, 302, 408, 425, 400, 413, 422, 429, 500, 502,
     NO_CONNECTION, LOST, LOST_AFTER, TOOK_500,
@@ -92,6 +93,11 @@ class Scenario:
     redis: tuple[Window, ...] = ()
     deeds: tuple[Deed, ...] = ()
     kills: tuple[int, ...] = field(default=())
+
+    @property
+    def two_ais(self) -> bool:
+        """Whether there is a second AI; no draw, so that a seed means what it meant before."""
+        return self.seed % 11 in TWO_AIS
 
     @property
     def end_of_trouble(self) -> float:
