@@ -17,8 +17,8 @@ from kommo_bridge.cli.token import token_group
 from kommo_bridge.cli.usage import usage_command
 from kommo_bridge.cli.week import week_command
 from kommo_bridge.cli.widget import widget_group
-from kommo_bridge.integrations.open_store import open_store
-from kommo_bridge.integrations.store import QUICK_SECONDS, IntegrationStore
+from kommo_bridge.integrations.open_store import open_store, store_of
+from kommo_bridge.integrations.store import QUICK_SECONDS
 from kommo_bridge.kommo.body import MAX_BODY_BYTES
 from kommo_bridge.monitoring.watch import Watch, build_watch
 from kommo_bridge.queue.enqueue import JobQueue
@@ -53,7 +53,7 @@ def create_app(settings: Settings) -> BridgeApp:
     """
     store = open_store(settings)  # for the commands, whose writes may wait
     store.close()
-    integrations = IntegrationStore(settings.store_place, settings.secret_key, QUICK_SECONDS)
+    integrations = store_of(settings, QUICK_SECONDS)
     redis = connect(settings.redis_url, timeout_seconds=WEB_TIMEOUT_SECONDS)
     if settings.kommo_extra_hosts:
         hosts = ",".join(sorted(settings.kommo_extra_hosts))
@@ -99,7 +99,7 @@ def create_app(settings: Settings) -> BridgeApp:
     app.cli.add_command(alerts_group(redis, settings))
     app.cli.add_command(chat_command(store, settings))
     app.cli.add_command(scenarios_command(store, settings))
-    app.cli.add_command(store_group())
+    app.cli.add_command(store_group(store))
     app.cli.add_command(token_group(store))
     app.cli.add_command(widget_group(settings.public_url))
     app.cli.add_command(bot_group(store, settings))

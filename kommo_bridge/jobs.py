@@ -36,6 +36,7 @@ from kommo_bridge.conversations.usage import Usage
 from kommo_bridge.errors import BridgeError, IntegrationError, StoreError
 from kommo_bridge.integrations.ai_server import SecondAI
 from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.integrations.open_store import store_of
 from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.kommo.client import KommoClient
 from kommo_bridge.kommo.pacing import Pacer
@@ -165,7 +166,7 @@ def process_parts() -> Parts:
 def build_parts(settings: Settings, integrations: IntegrationStore | None = None) -> Parts:
     """Build the real parts from the settings, with the store if the process already has one."""
     redis = connect(settings.redis_url)
-    integrations = integrations or IntegrationStore(settings.store_place, settings.secret_key)
+    integrations = integrations or store_of(settings)
     client = KommoClient(Pacer(redis), settings.kommo_extra_hosts)
     metrics, incidents, memory = Metrics(redis), Incidents(redis), Conversations(redis)
     assistant = build_assistant(settings, redis)

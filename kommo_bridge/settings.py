@@ -2,7 +2,6 @@
 
 `Settings.from_env` is the only reader of the environment. Every fault is reported in one
 sentence that names the variable, and the process does not start with a wrong value.
-
 """
 
 import ipaddress
@@ -38,6 +37,7 @@ class Settings:
     """All settings, checked. Times are in seconds; see the settings table of the README."""
 
     secret_key: str = field(repr=False)
+    secret_key_previous: str | None = field(default=None, repr=False)
     public_url: str | None = None
     redis_url: str = field(default="redis://localhost:6379/0", repr=False)
     database_path: Path = Path("instance/kommo_bridge.db")

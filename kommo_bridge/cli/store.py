@@ -3,17 +3,20 @@
 import click
 from flask.cli import AppGroup
 
+from kommo_bridge.cli.rotation import rotate_key_command
 from kommo_bridge.cli.tables import errors_as_messages
 from kommo_bridge.english import counted
 from kommo_bridge.integrations.copying import copy_store
 from kommo_bridge.integrations.database import address
+from kommo_bridge.integrations.store import IntegrationStore
 
 PLACE = "PATH-OR-URL"
 
 
-def store_group() -> AppGroup:
+def store_group(store: IntegrationStore) -> AppGroup:
     """The group of commands."""
     group = AppGroup("store", help="The integration store as a whole.")
+    group.add_command(rotate_key_command(store))
 
     @group.command("copy")
     @click.option("--from", "source", required=True, metavar=PLACE, help="What is copied.")

@@ -3,9 +3,20 @@
 from kommo_bridge.errors import IntegrationError, SettingsError, StoreError
 from kommo_bridge.integrations.ai_server import OPENAI_URL, AIServer
 from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.integrations.reader import TIMEOUT_SECONDS
 from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.integrations.variable import fill_from_variable, overwritten
 from kommo_bridge.settings import Settings
+
+
+def store_of(settings: Settings, timeout_seconds: float = TIMEOUT_SECONDS) -> IntegrationStore:
+    """The store that the settings name; nothing is opened yet."""
+    return IntegrationStore(
+        settings.store_place,
+        settings.secret_key,
+        timeout_seconds,
+        previous_key=settings.secret_key_previous or "",
+    )
 
 
 def open_store(settings: Settings) -> IntegrationStore:
@@ -14,7 +25,7 @@ def open_store(settings: Settings) -> IntegrationStore:
     Raises:
         SettingsError: Naming the variable at fault.
     """
-    store = IntegrationStore(settings.store_place, settings.secret_key)
+    store = store_of(settings)
     store.migrate()
     if settings.kommo_integrations:
         try:

@@ -61,7 +61,7 @@ def add(console: Console) -> Response | tuple[str, int]:
     if request.method == "POST":
         try:
             integration = from_mapping(given)
-            console.integrations.add(integration)
+            console.integrations.add(integration, by="console")
             return go_to("assistant", integration, done="added")
         except IntegrationError as refused:
             error = str(refused)
@@ -75,7 +75,7 @@ def switch(console: Console, integration: Integration) -> Response:
     enabled = request.form.get("enabled") == "yes"
     switched = replace(integration, enabled=enabled)
     refuse_if_overwritten(console.settings, integration, switched)
-    console.integrations.save(switched)
+    console.integrations.save(switched, by="console")
     return go_to("accounts", done="on" if enabled else "off")
 
 

@@ -64,7 +64,7 @@ def show(console: Console, integration: Integration) -> Response | tuple[str, in
         return go_to("assistant", integration, done="same")
     if not error:
         try:
-            console.integrations.rename(integration, after)
+            console.integrations.rename(integration, after, by="console")
             return go_to("assistant", after, done="saved")
         except IntegrationError as refused:
             error = str(refused)

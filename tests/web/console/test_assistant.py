@@ -13,6 +13,7 @@ from console.conftest import Visitor, page_of, seen
 from kommo_bridge.app import create_app
 from kommo_bridge.integrations.integration import FIELDS, HELP, SECRETS, Integration
 from kommo_bridge.integrations.store import IntegrationStore
+from kommo_bridge.integrations.versions import versions_of
 from kommo_bridge.settings import Settings
 from kommo_bridge.web.console.sections import TITLES, label, sections
 
@@ -55,6 +56,7 @@ def test_the_owner_changes_what_the_assistant_knows(
         "Saved. The next answer already uses it." in owner.get(f"{page_of(acme)}?done=saved").text
     )
     assert store.get("acme") == replace(acme, instructions="We sell roses.\n\n21 cost 45 euro.")
+    assert [one.who for one in versions_of(store.database, acme)] == ["console"]
 
 
 class Form(HTMLParser):
