@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LOWEST := .venv-lowest
+INTEROP := .venv-interop
 UV := $(BIN)/uv
 MINUTES ?= 10
 # The browser tests run where Chromium is installed, and in CI.
@@ -10,7 +11,7 @@ BROWSER := $(if $(CI),yes,$(shell command -v chromedriver 2>/dev/null))
 # The floor of branch coverage (pyproject.toml) is for the whole suite, not for a part of it.
 COVERAGE := $(if $(ARGS),,--cov --cov-report=)
 
-.PHONY: help demo test run check lock lowest bench soak pace upgrade fuzz simulate recovery fields logos hooks clean
+.PHONY: help demo test run check lock lowest bench soak pace upgrade fuzz simulate interop recovery fields logos hooks clean
 
 help:  ## show this list
 
@@ -75,6 +76,15 @@ soak: $(VENV)/installed  ## random faults under load; every promise kept, or it 
 upgrade: $(VENV)/installed  ## every process restarted under load; 0 lost and 0 refused, or it fails
 	$(BIN)/python bench/upgrade.py
 
+interop: $(VENV)/installed $(INTEROP)/installed  ## the bridge against AI servers that others wrote: LiteLLM's proxy and LLMock
+	@$(BIN)/python -m local.interop $(INTEROP)/bin
+
+$(INTEROP)/installed:
+	@$(PYTHON) -m venv $(INTEROP)
+	@echo "Installing LiteLLM and LLMock into $(INTEROP) (minutes the first time)"
+	@$(INTEROP)/bin/pip install --quiet --disable-pip-version-check "litellm[proxy]>=1.108,<2" "llmock>=0.2.2,<0.3"
+	@touch $@
+
 fuzz: $(VENV)/installed  ## the property tests with many examples
 	FUZZ_EXAMPLES=$(or $(EXAMPLES),5000) $(BIN)/python -m pytest -n 2 -m hypothesis -q
 
@@ -91,4 +101,4 @@ logos: $(VENV)/installed  ## render the widget's pictures from its drawing
 	$(BIN)/python widgets/source/render_logos.py
 
 clean:  ## remove what the other targets made, but never instance/
-	rm -rf $(VENV) $(LOWEST) .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+	rm -rf $(VENV) $(LOWEST) $(INTEROP) .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
