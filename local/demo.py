@@ -13,6 +13,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from http import HTTPStatus
+from io import TextIOWrapper
 from pathlib import Path
 
 from kommo_bridge.integrations.integration import Integration
@@ -43,6 +44,8 @@ INSTRUCTIONS = (
 
 def main() -> int:
     """Play the conversation and the failure; 0 when both went as promised."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # each line as it comes, into a pipe too
     with ExitStack() as stack:
         folder = _folder(stack)
         kommo = stack.enter_context(StandInKommo())

@@ -18,9 +18,11 @@ from kommo_bridge.errors import IntegrationError
 from kommo_bridge.integrations.filling import Change
 from kommo_bridge.integrations.integration import SECRETS, Integration
 from kommo_bridge.integrations.store import IntegrationStore
+from kommo_bridge.integrations.variable import overwritten
+from kommo_bridge.settings import Settings
 
 
-def file_commands(group: AppGroup, store: IntegrationStore) -> None:
+def file_commands(group: AppGroup, store: IntegrationStore, settings: Settings) -> None:
     """Add `import`, `export` and `backup` to `flask integrations`."""
 
     @group.command("import")
@@ -31,6 +33,8 @@ def file_commands(group: AppGroup, store: IntegrationStore) -> None:
             changes = store.fill(_read_list(file))
         for change in changes:
             warn_of_shapes(change.after, change.fields, f"{change.after.subdomain}: ")
+            if undone := overwritten(settings.kommo_integrations, change.after, change.after):
+                click.echo(f"Warning: {undone}.", err=True)
         click.echo(f"Imported {counted(len(changes), 'integration')}: {_counts(changes)}.")
 
     @group.command("export")

@@ -35,7 +35,9 @@ def health_commands(group: AppGroup, store: IntegrationStore, settings: Settings
         with errors_as_messages():
             items = store.all()
         if not items:
-            click.echo("No integrations yet. Add one with `flask integrations add --help`.")
+            place = store.database.place
+            click.echo(f"No integrations yet in {place}.")
+            click.echo("Add one with `flask integrations add --help`.")
             return
         rows = [
             (*_row(item), *_health_row(item, health))

@@ -38,7 +38,10 @@ def version_commands(group: AppGroup, store: IntegrationStore, settings: Setting
     @click.argument("name")
     @click.argument("number", type=int)
     def restore(name: str, number: int) -> None:
-        """Take the instructions of NAME back to version NUMBER, which then is the newest one."""
+        """Take the instructions of NAME back to version NUMBER, which then is the newest one.
+
+        A whole backup is brought back by `flask store copy --from FILE --to STORE --replace`.
+        """
         with errors_as_messages():
             before = store.get(name)
             text = version_of(store.database, before, number).text

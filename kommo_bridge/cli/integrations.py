@@ -51,11 +51,11 @@ def integrations_group(store: IntegrationStore, settings: Settings) -> AppGroup:
     makers = (
         _reading_commands,
         _adding_commands,
-        file_commands,
     )
     for make in makers:
         make(group, store)
     _changing_commands(group, store, settings)
+    file_commands(group, store, settings)
     health_commands(group, store, settings)
     version_commands(group, store, settings)
     return group

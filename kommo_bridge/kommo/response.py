@@ -1,5 +1,6 @@
 """What Kommo's response says, or the lack of one. No I/O."""
 
+import socket
 from http import HTTPStatus
 from typing import Any
 
@@ -16,6 +17,8 @@ PAUSE_SECONDS = 10.0
 LONGEST_WAIT_SECONDS = 600.0
 MAX_CODES = 10
 MAX_CODE_CHARACTERS = 40
+# What its class does not say to everybody.
+PLAIN: dict[type[BaseException], str] = {socket.gaierror: "its name is not known here"}
 
 
 def json_of(response: requests.Response) -> Any:
@@ -78,11 +81,11 @@ def pause_after_429(response: requests.Response) -> float:
 
 
 def kind_of(error: Exception) -> str:
-    """The innermost cause's class name: the texts may hold hosts and URLs."""
+    """The innermost cause, by its class or in words: the texts may hold hosts and URLs."""
     cause: BaseException = error
     while cause.__cause__ or cause.__context__:
         cause = cause.__cause__ or cause.__context__ or cause
-    return type(cause).__name__
+    return PLAIN.get(type(cause), type(cause).__name__)
 
 
 def never_left(error: Exception) -> bool:

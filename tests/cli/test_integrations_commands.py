@@ -131,7 +131,8 @@ def test_secrets_are_asked_for_without_showing_them(operator: Operator) -> None:
 
 
 def test_list_and_show_tell_all_but_the_secrets(operator: Operator) -> None:
-    assert "No integrations yet" in operator("list").output
+    place = operator.settings.database_path
+    assert f"No integrations yet in {place}." in operator("list").output
 
     operator.adds("--name", "Acme")
     listed, shown = operator("list").output, operator("show", "acme").output
@@ -242,6 +243,19 @@ def test_what_the_next_start_would_undo_is_refused(operator: Operator, command: 
     assert "entry 1 (acme) of KOMMO_INTEGRATIONS" in result.output
     assert (filled.acme.name, filled.acme.enabled) == ("Old", False)
     assert filled("set", "acme", "model=other").exit_code == 0
+
+
+def test_an_import_that_the_next_start_would_undo_is_warned_of(operator: Operator) -> None:
+    operator.adds("--name", "Old")
+    items = json.loads(operator("export").output)
+    filled = Operator(replace(operator.settings, kommo_integrations=json.dumps(items)))
+    items[0]["name"] = "New"
+
+    result = filled("import", "-", typed=json.dumps(items))
+
+    undone = "entry 1 (acme) of KOMMO_INTEGRATIONS names name and would put its own value back"
+    assert f"Warning: {undone} at the next start.\n" in result.stderr
+    assert result.exit_code == 0
 
 
 def test_what_was_disabled_by_hand_outlives_a_start(operator: Operator) -> None:

@@ -63,6 +63,10 @@ def test_an_empty_list_disables_all_and_a_command_can_enable_one_for_good(
     start(store)
     assert enabled(store) == {"acme": True, "beta": False}
 
+    switch(store, "acme", on=False)  # by hand now, whatever the variable did before
+    start(store, ACME, BETA)
+    assert enabled(store) == {"acme": False, "beta": True}
+
 
 def test_what_the_variable_never_named_is_left_alone(store: IntegrationStore) -> None:
     store.add(Integration(ID, "own", secret_key="own"))

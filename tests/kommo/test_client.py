@@ -2,17 +2,20 @@
 
 import io
 import logging
+import socket
 import time
 import zlib
 from collections.abc import Iterator
 
 import pytest
+import requests
 from redis import Redis
 
 from kommo_bridge.errors import KommoError
 from kommo_bridge.kommo.client import KommoClient
 from kommo_bridge.kommo.continuation import Continuation, continuation
 from kommo_bridge.kommo.pacing import SLOTS, Pacer
+from kommo_bridge.kommo.response import kind_of
 from kommo_bridge.kommo.results import CallResult
 from kommo_bridge.kommo.slot import NotNow, Slot
 from kommo_bridge.telemetry.logs import set_up_logging
@@ -418,3 +421,11 @@ def test_after_a_call_that_was_broken_off_its_slot_rests_until_it_cannot_arrive_
 
     assert isinstance(client.book(HOST), NotNow)
     client.close()
+
+
+def test_what_kept_kommo_from_answering_is_told_without_a_host() -> None:
+    unknown = requests.ConnectionError("acme.kommo.com")
+    unknown.__cause__ = socket.gaierror("acme.kommo.com")
+
+    assert kind_of(unknown) == "its name is not known here"
+    assert kind_of(requests.ReadTimeout("acme.kommo.com")) == "ReadTimeout"

@@ -4,7 +4,7 @@ import logging
 from dataclasses import replace
 
 import pytest
-from helpers import Ask, Salesbot
+from helpers import Ask, Salesbot, let_pass
 from redis import Redis
 
 from kommo_bridge.app import create_app
@@ -18,6 +18,7 @@ from kommo_bridge.monitoring.check import Context, Finding
 from kommo_bridge.monitoring.check_ai import check_ai
 from kommo_bridge.monitoring.check_health import check_health
 from kommo_bridge.monitoring.watch import LOOK_KEY, Watch
+from kommo_bridge.queue.enqueue import JobQueue
 from kommo_bridge.settings import Settings
 from kommo_bridge.telemetry.health import MAX_REASON, read_health
 from kommo_bridge.telemetry.outage import Outage
@@ -67,6 +68,21 @@ def test_a_token_that_has_ended_is_the_last_failure(
         answer(ask(), parts)
 
     assert "Kommo answered 401" in lines(settings, acme)["last failure"].text
+
+
+def test_an_ai_that_was_too_slow_is_the_last_failure(
+    parts: Parts, ask: Ask, queue: JobQueue, settings: Settings, acme: Integration
+) -> None:
+    request = ask()
+    queue.enqueue(request)
+    let_pass(parts.redis, 121)
+    with pytest.raises(ContinuedWithFailure):
+        answer(request, parts)
+
+    found = lines(settings, acme)["last failure"]
+
+    assert found.state == "fault"
+    assert "no reply before the deadline" in found.text
 
 
 def test_a_reason_of_any_length_takes_little_of_redis(parts: Parts, redis: Redis) -> None:
@@ -152,6 +168,7 @@ def test_the_ai_is_asked_with_the_instructions_of_the_integration(
     [
         (401, "invalid_api_key", "check the key"),
         (404, "model_not_found", "check model and base URL"),
+        (400, "context_length_exceeded", "check key, model, base URL and the length of the instr"),
         (429, "insufficient_quota", "its limit or quota is used up: wait, or raise it there"),
         (500, None, "that server has a fault of its own: look at its log, or try later"),
     ],
