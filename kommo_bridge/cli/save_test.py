@@ -46,6 +46,7 @@ def save_test_command(
         """
         from kommo_bridge.scenarios.from_life import draft_of, of_one_person  # noqa: PLC0415
         from kommo_bridge.scenarios.masking import Masks  # noqa: PLC0415
+        from kommo_bridge.scenarios.read import read_text  # noqa: PLC0415
 
         with errors_as_messages():
             integration = store.get(name)
@@ -58,6 +59,7 @@ def save_test_command(
                 handed_over=pause is not None and pause.reason != BY_AN_OPERATOR,
                 masks=Masks(integration.instructions, names),
             )
+            read_text(draft.toml, "the scenario")  # an id may be wrong: nobody could run it
             _check_free(draft.table["id"], output, integration, store)
         click.echo(draft.toml)
         click.echo("Read it: is there nothing left that names the customer?")

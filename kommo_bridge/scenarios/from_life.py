@@ -58,10 +58,14 @@ def draft_of(
     table: dict[str, Any] = {
         "id": scenario_id,
         "now": datetime.fromtimestamp(int(said[-1].at), UTC),
-        "history": [{"customer": one, "reply": other} for one, other in before],
+        "history": [
+            {"customer": one, "reply": other}
+            for one, other in before
+            if one.strip() and other.strip()  # a reply that staff gave is not known
+        ],
         "turns": [turn],
     }
-    if not before:
+    if not table["history"]:
         del table["history"]
     return Draft(table, reply, len(masks.marks))
 

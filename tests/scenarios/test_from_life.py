@@ -59,6 +59,15 @@ def test_a_conversation_that_was_handed_over_expects_a_handoff() -> None:
     assert scenario.history == ()
 
 
+def test_an_exchange_without_words_is_no_history() -> None:
+    silent = Exchange("0", "Are you there?", "", AT.timestamp() - 90)
+
+    draft = draft_of([silent, SAID[-1]], "flora-1", handed_over=False, masks=Masks())
+
+    [scenario] = read_text(draft.toml, "draft")
+    assert scenario.history == ()
+
+
 def test_two_people_of_one_lead_never_share_a_scenario() -> None:
     bob = Exchange("3", "Bob here", "Hello.", AT.timestamp(), chat_id="b")
 
@@ -169,8 +178,10 @@ def test_what_cannot_be_saved_is_one_sentence(
 
     other = save_test(app, tmp_path / "other.toml")
     nowhere = save_test(app, tmp_path / "none" / "tests.toml")
+    no_id = save_test(app, tmp_path / "tests.toml", "--id", "x" * 99)
 
     assert "Error: Nothing of this conversation is remembered." in nothing.output
     assert "Error: other.toml, line 1: 'other' is not a key" in other.output
     assert "cannot be written: No such file" in nowhere.output
+    assert "id must be one line of at most 80 characters" in no_id.output
     assert (tmp_path / "other.toml").read_text(encoding="utf-8") == "[other]"
