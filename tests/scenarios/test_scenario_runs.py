@@ -245,3 +245,15 @@ def test_the_reason_of_a_handoff_is_the_one_that_the_ai_gave(
     text = ONE.format("It is broken", "handoff") + 'reason = "complaint"\ntool = "handoff"\n'
 
     assert failed(attempt(shop, read_text(text, "one.toml"))) == {}
+
+
+def test_each_turn_is_a_minute_later(attempt: Try, shop: Integration, told_ai: StandInAI) -> None:
+    text = ONE.format("Are you open?", "reply").replace(
+        'id = "one"', 'id = "one"\nnow = 2026-03-02T10:00:00+00:00'
+    )
+    text += '[[scenario.turns]]\ncustomer = "And on Sunday?"\n'
+
+    attempt(shop, read_text(text, "one.toml"))
+
+    systems = [one["messages"][0]["content"] for one in told_ai.requests]
+    assert ["10:00 UTC" in systems[0], "10:01 UTC" in systems[1]] == [True, True]
