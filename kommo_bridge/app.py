@@ -10,7 +10,9 @@ from kommo_bridge.cli.bot import bot_group
 from kommo_bridge.cli.chat import chat_command
 from kommo_bridge.cli.console import console_group
 from kommo_bridge.cli.conversations import conversations_group
+from kommo_bridge.cli.gaps import gaps_command
 from kommo_bridge.cli.integrations import integrations_group
+from kommo_bridge.cli.knowledge import knowledge_group
 from kommo_bridge.cli.scenarios import scenarios_command
 from kommo_bridge.cli.store import store_group
 from kommo_bridge.cli.token import token_group
@@ -95,6 +97,8 @@ def create_app(settings: Settings) -> BridgeApp:
     app.cli.add_command(conversations_group(store, redis, settings))
     app.cli.add_command(usage_command(store, redis))
     app.cli.add_command(week_command(store, redis))
+    app.cli.add_command(knowledge_group(store, redis))
+    app.cli.add_command(gaps_command(store, redis))
     app.cli.add_command(about_command(settings))
     app.cli.add_command(alerts_group(redis, settings))
     app.cli.add_command(chat_command(store, settings))

@@ -11,7 +11,7 @@ from kommo_bridge.integrations.operations import (
     Run,
 )
 from kommo_bridge.integrations.sentences import HANDOFF_TEXT
-from kommo_bridge.integrations.tables import INTEGRATIONS, SCENARIOS, VARIABLE, VERSIONS
+from kommo_bridge.integrations.tables import INTEGRATIONS, SCENARIOS, SOURCES, VARIABLE, VERSIONS
 
 NAME = "kommo_bridge"  # of these steps, in SQLite's record of what was applied
 STEPS: dict[str, tuple[Operation, ...]] = {
@@ -128,6 +128,29 @@ STEPS: dict[str, tuple[Operation, ...]] = {
                 "body": str,
                 "made_from": str,
                 "saved_at": str,
+            },
+        ),
+    ),
+    "m008_create_sources": (
+        CreateTable(
+            SOURCES,
+            {
+                "integration_id": str,
+                "subdomain": str,
+                "source": int,
+                "title": str,
+                "kind": str,
+                "origin": str,
+                "content": str,
+                "characters": int,
+                "passages": int,
+                "fingerprint": str,
+                "changed_at": str,
+                "checked_at": str,
+                "etag": str,
+                "last_modified": str,
+                "failing_since": str,
+                "problem": str,
             },
         ),
     ),

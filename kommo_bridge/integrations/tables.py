@@ -9,10 +9,12 @@ INTEGRATIONS = "integrations"
 VERSIONS = "instruction_versions"
 VARIABLE = "variable_entries"
 SCENARIOS = "scenarios"
+SOURCES = "sources"  # what businesses have told, see `knowledge.sources`
 
 KEYS: dict[str, tuple[str, ...]] = {
     INTEGRATIONS: ("integration_id", "subdomain"),
     VERSIONS: ("integration_id", "subdomain", "number"),
     VARIABLE: ("integration_id", "subdomain"),
     SCENARIOS: ("integration_id", "subdomain", "scenario_id"),
+    SOURCES: ("integration_id", "subdomain", "source"),
 }

@@ -47,9 +47,10 @@ def shown(blocks: Iterable[Block]) -> str:
 
 
 def to_json(blocks: Iterable[Block]) -> str:
-    """As the store keeps them."""
+    """As the store keeps them; half characters, which no database takes, are left out."""
     kept = [[one.heading, one.text, one.header, one.rows] for one in blocks]
-    return json.dumps(kept, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(kept, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "ignore").decode()
 
 
 def from_json(text: str) -> list[Block]:

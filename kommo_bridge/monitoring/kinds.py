@@ -12,6 +12,7 @@ from kommo_bridge.telemetry.incidents import (
     ANSWERS_FAIL,
     BLOCKED_BY_KOMMO,
     CAP_REACHED,
+    PAGES_FAIL,
     REFUSED_BY_AI,
     SECOND_AI,
     TOKEN_REFUSED,
@@ -90,6 +91,11 @@ KINDS = {
         "The second AI answers in place of the first",
         "The first one fails, is slow, or its quota is used up. flask integrations check NAME asks "
         "both.",
+    ),
+    PAGES_FAIL: Kind(
+        "A page that the assistant knows cannot be read for three days",
+        "It answers with what the page said. flask knowledge list NAME shows which, and why.",
+        reminds=False,
     ),
     REFUSED_BY_AI: Kind(
         "The AI refuses permanently",

@@ -22,6 +22,7 @@ BLOCKED_BY_KOMMO = "blocked_by_kommo"
 REFUSED_BY_AI = "refused_by_ai"
 CAP_REACHED = "cap_reached"
 SECOND_AI = "second_ai"
+PAGES_FAIL = "pages_fail"
 
 logger = logging.getLogger(__name__)
 

@@ -2,72 +2,36 @@
 
 import gzip
 import socket
-import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
-from certificates import write_certificate
+from website import HTML, Website
 
 from kommo_bridge.errors import KnowledgeError
 from kommo_bridge.knowledge.fetch import Page, Pages, Version, check_url, next_url
 from kommo_bridge.knowledge.read import MAX_BYTES
 from local.partners.http.exchange import Answer, Request
 from local.partners.http.faults import Drip, Hang, Huge, Reset
-from local.partners.http.local_server import LocalServer
-
-HTML = {"Content-Type": "text/html; charset=utf-8"}
-
-
-class Website(LocalServer):
-    """Pages over https; a page may be a function of its request."""
-
-    def __init__(self, certificate: Path) -> None:
-        super().__init__()
-        self._certificate = certificate
-        self.pages: dict[str, Answer | Callable[[Request], Answer]] = {}
-        self.asked: list[str] = []
-
-    def start(self) -> Self:
-        super().start()
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self._certificate)
-        assert self._http
-        self._http.socket = context.wrap_socket(
-            self._http.socket, server_side=True, do_handshake_on_connect=False
-        )
-        return self
-
-    def answer(self, request: Request) -> Answer:
-        self.asked.append(request.path)
-        page = self.pages.get(request.path, Answer(404))
-        return page(request) if callable(page) else page
-
-    def address(self, path: str = "/menu") -> str:
-        return f"https://localhost:{self.port}{path}"
 
 
 @pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_certificate(tmp_path_factory.mktemp("tls") / "localhost.pem", "localhost")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the website's certificate is."""
+    return tmp_path_factory.mktemp("tls")
 
 
 @pytest.fixture
-def website(certificate: Path) -> Iterator[Website]:
-    with Website(certificate) as server:
+def website(folder: Path) -> Iterator[Website]:
+    with Website(folder) as server:
         server.pages["/menu"] = Answer(200, b"<p>Soup 5</p>", HTML)
         yield server
 
 
 @pytest.fixture
-def pages(website: Website, certificate: Path) -> Pages:
-    """Takes the website's port on loopback for public."""
-
-    def allowed(address: str, port: int) -> bool:
-        return address == "127.0.0.1" and port == website.port
-
-    return Pages(allowed, ca_file=str(certificate), seconds=5)
+def pages(website: Website) -> Pages:
+    return website.fetcher()
 
 
 def redirect(location: str) -> Answer:
@@ -128,9 +92,9 @@ def test_a_redirect_to_what_may_not_be_asked_for_is_refused(
 
 
 def test_a_redirect_to_an_address_that_is_not_public_is_refused(
-    website: Website, pages: Pages, certificate: Path
+    website: Website, pages: Pages, folder: Path
 ) -> None:
-    with Website(certificate) as inside:
+    with Website(folder) as inside:
         inside.pages["/secret"] = Answer(200, b"secret", HTML)
         website.pages["/menu"] = redirect(inside.address("/secret"))
 
@@ -141,16 +105,14 @@ def test_a_redirect_to_an_address_that_is_not_public_is_refused(
         assert not inside.asked
 
 
-def test_by_itself_loopback_is_not_public(website: Website, certificate: Path) -> None:
+def test_by_itself_loopback_is_not_public(website: Website) -> None:
     with pytest.raises(KnowledgeError, match="not on the public internet"):
-        Pages(ca_file=str(certificate)).fetch(website.address())
+        Pages(ca_file=str(website.certificate)).fetch(website.address())
 
     assert website.connections == 0
 
 
-def test_a_name_that_leads_elsewhere_a_moment_later_is_caught(
-    website: Website, certificate: Path
-) -> None:
+def test_a_name_that_leads_elsewhere_a_moment_later_is_caught(website: Website) -> None:
     """The address is looked up once for a connection, and that very address is connected to."""
     looked_up: list[str] = []
 
@@ -161,7 +123,7 @@ def test_a_name_that_leads_elsewhere_a_moment_later_is_caught(
 
     website.pages["/menu"] = Answer(302, headers={"Location": "/next", "Connection": "close"})
     pages = Pages(
-        lambda address, _: address == "127.0.0.1", ca_file=str(certificate), resolve=resolve
+        lambda address, _: address == "127.0.0.1", ca_file=str(website.certificate), resolve=resolve
     )
 
     with pytest.raises(KnowledgeError, match="not on the public internet"):
@@ -171,15 +133,13 @@ def test_a_name_that_leads_elsewhere_a_moment_later_is_caught(
     assert website.asked == ["/menu"]
 
 
-def test_of_several_addresses_only_the_public_ones_are_tried(
-    website: Website, certificate: Path
-) -> None:
+def test_of_several_addresses_only_the_public_ones_are_tried(website: Website) -> None:
     def resolve(host: str, port: int, **_options: Any) -> list[Any]:
         found = ("127.0.0.3", "127.0.0.2", "127.0.0.1")  # not allowed; nobody there; the website
         return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (one, port)) for one in found]
 
     pages = Pages(
-        lambda address, _: address != "127.0.0.3", ca_file=str(certificate), resolve=resolve
+        lambda address, _: address != "127.0.0.3", ca_file=str(website.certificate), resolve=resolve
     )
 
     assert pages.fetch(website.address())
@@ -226,9 +186,9 @@ def test_a_packed_page_is_unpacked(website: Website, pages: Pages) -> None:
 
 
 @pytest.mark.parametrize("fault", [Hang(), Drip(0.05)])
-def test_a_slow_page_is_given_up_in_all(fault: Any, website: Website, certificate: Path) -> None:
+def test_a_slow_page_is_given_up_in_all(fault: Any, website: Website) -> None:
     website.faults.order(fault, times=None)
-    pages = Pages(lambda *_: True, ca_file=str(certificate), seconds=0.3)
+    pages = Pages(lambda *_: True, ca_file=str(website.certificate), seconds=0.3)
 
     with pytest.raises(KnowledgeError, match="did not arrive within 20 seconds"):
         pages.fetch(website.address())
