@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 import time
+from datetime import UTC, datetime
 
 from dotenv import load_dotenv
 from redis import Redis
@@ -14,6 +15,7 @@ from kommo_bridge.integrations.open_store import open_store, require_ai_key
 from kommo_bridge.jobs import Parts, before_exit, build_parts, sweep, use_parts
 from kommo_bridge.monitoring.watch import build_watch
 from kommo_bridge.queue.enqueue import FUNCTION
+from kommo_bridge.queue.nights import REFRESH_FUNCTION, queue_refresh
 from kommo_bridge.queue.state import work_queue
 from kommo_bridge.queue.thread_worker import ThreadWorker
 from kommo_bridge.redis_client import address, connect
@@ -59,8 +61,9 @@ def _work(parts: Parts) -> None:
         connection=connection,
         concurrency=settings.worker_concurrency,
         grace_seconds=settings.worker_grace_seconds,
-        functions=[FUNCTION],
+        functions=[FUNCTION, REFRESH_FUNCTION],
         sweep=lambda: sweep(parts),
+        nightly=lambda: queue_refresh(connection, parts.knowledge, datetime.now(UTC)),
         before_exit=before_exit,
         outage=outage,
     ).work()

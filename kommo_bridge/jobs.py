@@ -29,6 +29,7 @@ from kommo_bridge.answers.state import ConversationStates
 from kommo_bridge.answers.steps import Steps
 from kommo_bridge.answers.sweep import Sweep
 from kommo_bridge.conversations.days import Days
+from kommo_bridge.conversations.gaps import Gaps
 from kommo_bridge.conversations.keys import ENTITY_TYPES
 from kommo_bridge.conversations.memory import Conversations
 from kommo_bridge.conversations.preferred import Preferred
@@ -38,6 +39,8 @@ from kommo_bridge.integrations.ai_server import SecondAI
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.open_store import store_of
 from kommo_bridge.integrations.store import IntegrationStore
+from kommo_bridge.knowledge.knowledge import Knowledge
+from kommo_bridge.knowledge.nightly import refresh_all
 from kommo_bridge.kommo.client import KommoClient
 from kommo_bridge.kommo.pacing import Pacer
 from kommo_bridge.kommo.widget_request import WidgetRequest
@@ -67,6 +70,7 @@ class Parts:
     steps: Steps
     client: KommoClient
     assistant: Assistant
+    knowledge: Knowledge
 
     def close(self) -> None:
         """Close the connections to both partners."""
@@ -86,6 +90,13 @@ def answer_widget_request(payload: Mapping[str, Any]) -> Retry | None:
     finally:
         if _has_process_of_its_own():  # RQ ends that process without `atexit`
             flush_metrics()
+
+
+def refresh_knowledge() -> int:
+    """The job of a night: look at all pages again. Returns how many there were."""
+    parts = process_parts()
+    served = [one for one in parts.integrations.all() if one.enabled]
+    return refresh_all(served, parts.knowledge, parts.steps.sender.incidents)
 
 
 def flush_metrics() -> None:
@@ -169,15 +180,15 @@ def build_parts(settings: Settings, integrations: IntegrationStore | None = None
     integrations = integrations or store_of(settings)
     client = KommoClient(Pacer(redis), settings.kommo_extra_hosts)
     metrics, incidents, memory = Metrics(redis), Incidents(redis), Conversations(redis)
-    assistant = build_assistant(settings, redis)
+    assistant, knowledge = build_assistant(settings, redis), Knowledge(integrations.database)
     steps = Steps(
         states=ConversationStates(redis),
-        asker=Asker(assistant, memory, Usage(redis), metrics, incidents),
+        asker=Asker(assistant, memory, Usage(redis), metrics, incidents, knowledge, Gaps(redis)),
         sender=Sender(client, integrations, metrics, incidents, Days(redis)),
         memory=memory,
         metrics=metrics,
     )
-    return Parts(settings, redis, integrations, steps, client, assistant)
+    return Parts(settings, redis, integrations, steps, client, assistant, knowledge)
 
 
 def build_assistant(settings: Settings, redis: Redis | None = None) -> Assistant:

@@ -11,15 +11,18 @@ from kommo_bridge.ai.checked import checked_reply
 from kommo_bridge.ai.dialogue import Reply
 from kommo_bridge.ai.messenger_text import MAX_UNITS, messenger_text
 from kommo_bridge.ai.prompt import Question
+from kommo_bridge.ai.tools import Search
 from kommo_bridge.answers.conversation import Outcome
 from kommo_bridge.answers.wording import Wording
 from kommo_bridge.answers.words import says_handoff
+from kommo_bridge.conversations.gaps import Gaps
 from kommo_bridge.conversations.keys import integration_name
 from kommo_bridge.conversations.memory import Conversations, Exchange
 from kommo_bridge.conversations.money import Paid
 from kommo_bridge.conversations.usage import Usage
 from kommo_bridge.errors import AssistantError
 from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.knowledge.knowledge import Knowledge, as_text
 from kommo_bridge.kommo.text import utf16_units
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.telemetry.incidents import (
@@ -43,6 +46,8 @@ class Asker:
     usage: Usage
     metrics: Metrics
     incidents: Incidents
+    knowledge: Knowledge
+    gaps: Gaps
 
     def reply(
         self, request: WidgetRequest, integration: Integration, said: str, seconds: float
@@ -90,6 +95,8 @@ class Asker:
         self.incidents.note(integration_name(integration), bad=bad, good=good)
         paid = Paid(reply.tokens, reply.prompt_tokens, reply.cached_tokens)
         self.usage.count(request, integration, paid)
+        for gap in reply.gaps:
+            self.gaps.note(integration, gap, time.time())
         if self.usage.warn(integration):
             self.capped(integration)
         return reply
@@ -101,16 +108,28 @@ class Asker:
         history: Sequence[Exchange],
         seconds: float,
     ) -> Reply:
-        return self.assistant.reply(integration, question, seconds=seconds, history=history)
+        return self.assistant.reply(
+            integration,
+            question,
+            seconds=seconds,
+            history=history,
+            search=self.search(integration),
+        )
 
-    def question(
-        self,
-        request: WidgetRequest,
-        integration: Integration,  # noqa: ARG002
-        said: str,
-    ) -> Question:
+    def question(self, request: WidgetRequest, integration: Integration, said: str) -> Question:
         """What the AI is asked, and what is known at that moment."""
-        return Question(said, request.contact_name, request.origin)
+        return Question(
+            said,
+            request.contact_name,
+            request.origin,
+            knowledge=self.knowledge.for_prompt(integration),
+        )
+
+    def search(self, integration: Integration) -> Search | None:
+        """Searches what was told; None when all of it stands in the question."""
+        if not self.knowledge.is_searched(integration):
+            return None
+        return lambda query: as_text(self.knowledge.search(integration, query))
 
     def capped(self, integration: Integration) -> None:
         """A customer was handed over because of a cap: `watch` looks whether it still holds."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kommo_bridge.cli.tables import table
+from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.settings import Settings
 
 if TYPE_CHECKING:
@@ -42,17 +43,22 @@ class Plan:
 def carry_out(plan: Plan, settings: Settings) -> tuple[list["Run"], float]:
     """All runs, and how many seconds they took."""
     from kommo_bridge.jobs import build_assistant  # noqa: PLC0415
+    from kommo_bridge.knowledge.knowledge import Knowledge  # noqa: PLC0415
     from kommo_bridge.scenarios.judge import Judge  # noqa: PLC0415
     from kommo_bridge.scenarios.run import run_all  # noqa: PLC0415
     from kommo_bridge.scenarios.talk import Talk  # noqa: PLC0415
 
     assistant, started = build_assistant(settings), time.monotonic()
+    store = IntegrationStore(settings.store_place, settings.secret_key)
+    knowledge = Knowledge(store.database)
     judge = Judge(assistant, plan.checker, plan.judge)
     try:
         with _quiet_log(), _progress(len(plan.trials) * plan.repeat) as progress:
             runs = run_all(
                 plan.trials,
-                lambda whose, scenario: Talk(assistant, settings, whose, scenario).write,
+                lambda whose, scenario: (
+                    Talk(assistant, settings, whose, scenario, knowledge=knowledge).write
+                ),
                 judge.check,
                 repeat=plan.repeat,
                 at_once=plan.at_once,

@@ -5,20 +5,25 @@ they are noted while a customer waits, which must cost no write to the store, en
 and losing them costs nothing but a list to work through.
 """
 
+import logging
 import re
 from dataclasses import dataclass
 from typing import Any
 
 from redis import Redis
+from redis.exceptions import RedisError
 
 from kommo_bridge.conversations.keys import integration_key
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.redis_client import PREFIX
+from kommo_bridge.telemetry.logs import log_event
 
 KEPT_SECONDS = 30 * 86400
 MAX_CHARACTERS = 120
 # Of one integration; the ones that were asked the longest ago give way.
 MOST = 500
+
+logger = logging.getLogger(__name__)
 
 # A gap keeps its number as long as it lives, so that a list may be worked through.
 NOTE = """
@@ -70,10 +75,18 @@ class Gaps:
         self._note = redis.register_script(NOTE)
 
     def note(self, integration: Integration, question: str, now: float) -> None:
-        """Count a question, at most `MAX_CHARACTERS` of it; one without words is not kept."""
+        """Count a question, at most `MAX_CHARACTERS` of it; one without words is not kept.
+
+        An unreachable Redis is logged: the reply that goes with it matters more.
+        """
         said = " ".join(question.split())[:MAX_CHARACTERS]
-        if words := normalised(said):
+        words = normalised(said)
+        if not words:
+            return
+        try:
             self._note(keys=_keys(integration), args=[words, said, int(now), KEPT_SECONDS, MOST])
+        except RedisError as error:
+            log_event(logger, "gap not noted", error=type(error).__name__)
 
     def list(self, integration: Integration, now: float) -> list[Gap]:
         """Those of the last 30 days, the most often asked first, then the latest."""

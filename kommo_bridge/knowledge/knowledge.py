@@ -79,6 +79,14 @@ class Knowledge:
         """The sources, in the order of their numbers."""
         return self._sources.all(integration)
 
+    def has_pages(self) -> bool:
+        """Whether any integration has a page.
+
+        Raises:
+            StoreError: The store is away.
+        """
+        return self._sources.has_pages()
+
     def find(self, integration: Integration, number: int) -> Source:
         """One source.
 

@@ -8,7 +8,7 @@ from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.tables import SOURCES
 from kommo_bridge.knowledge.block import Block, from_json, to_json
 from kommo_bridge.knowledge.fetch import Version
-from kommo_bridge.knowledge.source import Source
+from kommo_bridge.knowledge.source import PAGE, Source
 
 OF_ONE = "integration_id = ? and subdomain = ?"
 # All columns but the content, which may be large.
@@ -31,6 +31,11 @@ class Sources:
         """Those of an integration, in the order of their numbers."""
         query = f"select {', '.join(NAMES)} from {SOURCES} where {OF_ONE} order by source"  # noqa: S608
         return [_source(row) for row in self.database.read(query, _key(integration))]
+
+    def has_pages(self) -> bool:
+        """Whether any integration has a page."""
+        query = f"select source from {SOURCES} where kind = ? limit 1"  # noqa: S608
+        return bool(self.database.read(query, (PAGE,)))
 
     def find(self, integration: Integration, number: int) -> Source:
         """One of them.

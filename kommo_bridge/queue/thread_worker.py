@@ -47,6 +47,7 @@ DEQUEUE_SECONDS = 1
 WORKER_TTL_SECONDS = 30
 WEDGED_SECONDS = 30.0
 CLEAN_SECONDS = 60.0
+NIGHTLY_SECONDS = 60.0
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +62,7 @@ class ThreadWorker(BaseWorker):
         grace_seconds: How long SIGTERM waits for running jobs before it hands them back.
         functions: What a job may call, by full name; any other job is dropped.
         sweep: Called every second; looks after overdue answers.
+        nightly: Called every minute; queues what is to be done once a night.
         before_exit: Called before running jobs are handed back, where the process ends without
             `atexit`.
         outage: What this process knows of Redis.
@@ -78,6 +80,7 @@ class ThreadWorker(BaseWorker):
         grace_seconds: float,
         functions: Collection[str],
         sweep: Callable[[], object] | None = None,
+        nightly: Callable[[], object] | None = None,
         before_exit: Callable[[], object] = lambda: None,
         outage: Outage | None = None,
         wedged_seconds: float = WEDGED_SECONDS,
@@ -106,7 +109,7 @@ class ThreadWorker(BaseWorker):
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="job")
         self._recovery = Recovery(queue, LEASE_SECONDS, RECOVERY_SECONDS)
         schedule = Schedule(queue, LEASE_SECONDS)
-        tasks = [*self._tasks(sweep), *schedule.tasks(RECOVERY_SECONDS)]
+        tasks = [*self._tasks(sweep, nightly), *schedule.tasks(RECOVERY_SECONDS)]
         self._ticker = Ticker(tasks, at_end=schedule.stop, outage=self._outage)
 
     @property
@@ -194,7 +197,9 @@ class ThreadWorker(BaseWorker):
         """Busy as long as any thread is: RQ knows one job per worker."""
         super().set_state(WorkerStatus.BUSY if self._running else state, pipeline)
 
-    def _tasks(self, sweep: Callable[[], object] | None) -> list[Task]:
+    def _tasks(
+        self, sweep: Callable[[], object] | None, nightly: Callable[[], object] | None
+    ) -> list[Task]:
         """What the ticker does beside the jobs."""
         own = [
             Task("timeouts", 0.0, self._watch_timeouts),
@@ -205,6 +210,9 @@ class ThreadWorker(BaseWorker):
         ]
         if sweep:
             own.append(Task("sweep", SWEEP_EVERY, in_background("sweep", sweep, self._outage)))
+        if nightly:
+            task = in_background("nightly", nightly, self._outage)
+            own.append(Task("nightly", NIGHTLY_SECONDS, task))
         return own
 
     def _keep_leases(self) -> None:

@@ -7,10 +7,12 @@ instead of reaching Redis or Kommo.
 from typing import Any
 
 from kommo_bridge.conversations.days import Days
+from kommo_bridge.conversations.gaps import Gaps
 from kommo_bridge.conversations.money import Paid
 from kommo_bridge.conversations.usage import Usage
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.store import IntegrationStore
+from kommo_bridge.knowledge.knowledge import Knowledge
 from kommo_bridge.kommo.client import KommoClient
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.telemetry.incidents import Incidents
@@ -38,6 +40,31 @@ class NoIncidents(Incidents):
 
     def note(self, *_event: Any, **_options: Any) -> None:
         """Nothing is noted."""
+
+
+class NoGaps(Gaps):
+    """Notes nothing."""
+
+    def __init__(self) -> None:
+        pass
+
+    def note(self, *_event: Any, **_options: Any) -> None:
+        """Nothing is noted."""
+
+
+class NoKnowledge(Knowledge):
+    """Nothing was told."""
+
+    def __init__(self) -> None:
+        pass
+
+    def for_prompt(self, integration: Integration) -> str:  # noqa: ARG002
+        """Nothing."""
+        return ""
+
+    def is_searched(self, integration: Integration) -> bool:  # noqa: ARG002
+        """There is nothing to search."""
+        return False
 
 
 class NoUsage(Usage):

@@ -23,9 +23,19 @@ from kommo_bridge.conversations.money import Paid, cost
 from kommo_bridge.errors import BridgeError
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.jobs import rules_of
+from kommo_bridge.knowledge.knowledge import Knowledge
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.scenarios.notebook import Clock, Memory, Notebook
-from kommo_bridge.scenarios.quiet import NoDays, NoIncidents, NoKommo, NoMetrics, NoStore, NoUsage
+from kommo_bridge.scenarios.quiet import (
+    NoDays,
+    NoGaps,
+    NoIncidents,
+    NoKnowledge,
+    NoKommo,
+    NoMetrics,
+    NoStore,
+    NoUsage,
+)
 from kommo_bridge.scenarios.scenario import Observed, OutcomeName, Scenario
 from kommo_bridge.settings import Settings
 
@@ -86,6 +96,7 @@ class Talk:
         integration: Whose assistant is tried, whether it is live or not.
         scenario: For its clock and history.
         sleep: Waits before the AI is asked again after a failure.
+        knowledge: What the business has told; nothing by default.
     """
 
     def __init__(
@@ -95,7 +106,10 @@ class Talk:
         integration: Integration,
         scenario: Scenario,
         sleep: Callable[[float], None] = time.sleep,
+        *,
+        knowledge: Knowledge | None = None,
     ) -> None:
+        self._knowledge = knowledge or NoKnowledge()
         self._assistant = assistant
         self._settings = settings
         self._integration = replace(integration, enabled=True, mode="live")
@@ -117,6 +131,8 @@ class Talk:
             NoUsage(),
             metrics,
             incidents,
+            self._knowledge,
+            NoGaps(),
             show=lambda _line: None,
             clock=self._clock,
         )

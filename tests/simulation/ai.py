@@ -64,7 +64,13 @@ class AI:
         self.on_paid: Callable[[Asked], None] = lambda asked: None
 
     def reply(
-        self, integration: Any, question: Any, *, seconds: float, history: Sequence[Any] = ()
+        self,
+        integration: Any,
+        question: Any,
+        *,
+        seconds: float,
+        history: Sequence[Any] = (),
+        search: object = None,
     ) -> Reply:
         """One question, to one AI or to one of two."""
         if not self.two:

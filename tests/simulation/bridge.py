@@ -55,7 +55,7 @@ class Bridge:
         integrations = SimpleNamespace(find=self._find)
         return heart.steps.Steps(
             states=self.store,
-            asker=heart.asker.Asker(self.ai, memory, usage, silent, silent),
+            asker=heart.asker.Asker(self.ai, memory, usage, *[silent] * 4),
             sender=heart.sender.Sender(self.client, integrations, silent, silent, silent),
             memory=memory,
             metrics=silent,
