@@ -5,16 +5,19 @@ import secrets
 import shutil
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import INTEGRATION_ID, SECRET_KEY, Ask, Bridge, Salesbot
+from helpers import INTEGRATION_ID, SECRET_KEY, Ask, Bridge, Salesbot, Web
 from hypothesis import settings as hypothesis_settings
 from redis import Redis
+from werkzeug.serving import make_server
 
+from kommo_bridge.app import create_app
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.jobs import Parts, build_parts
@@ -232,6 +235,19 @@ def parts(settings: Settings, acme: Integration) -> Iterator[Parts]:
     built = build_parts(settings)
     yield built
     built.close()
+
+
+@pytest.fixture
+def web(settings: Settings, acme: Integration) -> Iterator[Web]:
+    """The application behind a port, in this process: where neither gunicorn nor worker matter."""
+    app = create_app(settings)
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    serving = threading.Thread(target=server.serve_forever, args=(0.01,))
+    serving.start()
+    yield Web(f"http://127.0.0.1:{server.server_port}", server.server_port, app)
+    server.shutdown()
+    serving.join()
+    server.server_close()
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from redis import Redis
 
 from kommo_bridge.answers.record import OPEN_KEY, RECORD_PREFIX
 from kommo_bridge.answers.retries import TAKE_OVER_AFTER
+from kommo_bridge.app import BridgeApp
 from kommo_bridge.conversations.keys import conversation_name, person_digest, turn_key
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.redis_client import PREFIX
@@ -125,6 +126,15 @@ class Salesbot:
             data={"message": message, "delivery": "json", **data},
             return_url=self.return_url(continue_id) if return_url is None else return_url,
         )
+
+
+@dataclass(frozen=True)
+class Web:
+    """The application, and where it answers."""
+
+    url: str
+    port: int
+    app: BridgeApp
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,11 @@ SMALL: dict[str, dict[str, Any]] = {
     "knowledge": {"many": 100},
     "growth": {"integrations": (1, 3), "conversations": (0, 5), "queued": (0, 5)},
 }
+# What a part has as constants, and how little of it shows that it runs.
+FEW: dict[str, Any] = {
+    **{"STORED": 1200, "ACKNOWLEDGED": 4, "ANSWERED": 2, "ROUNDS": 2, "CONNECTIONS": (2,)},
+    **{"AI_SECONDS": 0.5, "SLOW_AI_SECONDS": 0.5, "QUICK_AI_SECONDS": 0.1, "BURST_SECONDS": 0.3},
+}
 
 
 @pytest.fixture
@@ -36,11 +41,9 @@ def test_a_part_runs_and_tells_its_figures(
     part: str, load: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = load(part)
-    for name, few in (("STORED", 1200), ("ACKNOWLEDGED", 4), ("ANSWERED", 2), ("ROUNDS", 2)):
+    for name, few in FEW.items():
         if hasattr(module, name):
             monkeypatch.setattr(module, name, few)
-    if part == "answers":
-        monkeypatch.setattr(module, "AI_SECONDS", 0.5)
 
     figures = module.measure(**SMALL[part])
 

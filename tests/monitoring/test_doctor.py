@@ -1,5 +1,6 @@
 """The doctor: one line for each thing that can be wrong, and what to do about it."""
 
+import logging
 import time
 from dataclasses import replace
 from email.utils import formatdate
@@ -7,9 +8,11 @@ from typing import Any
 
 import jwt
 import pytest
-from helpers import Bridge, wait_for
+from helpers import Bridge, Web, wait_for
 from redis import Redis
+from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
+from kommo_bridge.app import create_app
 from kommo_bridge.cli.token import mint_token
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.store import IntegrationStore
@@ -19,7 +22,7 @@ from kommo_bridge.monitoring.check_bridge import check_secret
 from kommo_bridge.monitoring.check_kommo import SKEW_WARNING_SECONDS
 from kommo_bridge.monitoring.check_redis import redis_role
 from kommo_bridge.monitoring.doctor import examine
-from kommo_bridge.queue.state import WIDGET_VERSIONS_KEY
+from kommo_bridge.queue.state import QUEUE_NAME, WIDGET_VERSIONS_KEY
 from kommo_bridge.settings import Settings
 from kommo_bridge.telemetry.metrics import KEY as METRICS_KEY
 from kommo_bridge.widget.build import source_version
@@ -59,23 +62,26 @@ def test_a_healthy_integration_has_no_fault(
         assert secret not in printed
 
 
-def test_a_fault_ends_the_command_with_status_1(bridge: Bridge, ai: StandInAI) -> None:
+def test_a_fault_ends_the_command_with_status_1(
+    settings: Settings, web: Web, ai: StandInAI, redis: Redis
+) -> None:
+    redis.sadd(WORKERS_BY_QUEUE_KEY % QUEUE_NAME, "rq:worker:a")
+    redis.hset("rq:worker:a", "state", "idle")
     ai.faults.order(openai_error(401, "invalid_api_key"), times=None)
+    app = create_app(replace(settings, port=web.port))
 
-    done = bridge.run_flask("integrations", "check", "acme")
+    done = app.test_cli_runner().invoke(args=["integrations", "check", "acme"])
 
-    assert done.returncode == 1
-    assert "fault    AI" in done.stdout
-    assert "Traceback" not in done.stderr
+    assert done.exit_code == 1
+    faults = [line for line in done.output.splitlines() if line.startswith("fault")]
+    assert [line.split()[1] for line in faults] == ["AI"]
 
 
 def test_the_secret_of_a_running_bridge_is_tried_without_queueing_anything(
-    bridge: Bridge, settings: Settings, acme: Integration, redis: Redis
+    web: Web, settings: Settings, acme: Integration, redis: Redis
 ) -> None:
-    port = int(bridge.environ["PORT"])
-
-    good = findings(settings, acme, port=port)["secret"]
-    bad = findings(settings, replace(acme, secret_key="x" * 64), port=port)["secret"]
+    good = findings(settings, acme, port=web.port)["secret"]
+    bad = findings(settings, replace(acme, secret_key="x" * 64), port=web.port)["secret"]
 
     assert good.state == "ok"
     assert bad.state == "fault"
@@ -213,23 +219,23 @@ def test_the_access_token_never_goes_to_another_machine_in_plain_http(
 
 
 def test_a_disabled_integration_is_not_blamed_on_the_secret(
-    bridge: Bridge, settings: Settings, acme: Integration, store: IntegrationStore
+    web: Web, settings: Settings, acme: Integration, store: IntegrationStore
 ) -> None:
     store.save(replace(acme, enabled=False))
 
-    found = findings(settings, store.get("acme"), port=int(bridge.environ["PORT"]))["secret"]
+    found = findings(settings, store.get("acme"), port=web.port)["secret"]
 
     assert "disabled" in found.text
 
 
 def test_a_proxy_of_the_environment_is_not_asked(
-    bridge: Bridge, settings: Settings, acme: Integration, monkeypatch: pytest.MonkeyPatch
+    web: Web, settings: Settings, acme: Integration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
 
-    found = findings(settings, acme, port=int(bridge.environ["PORT"]))
+    found = findings(settings, acme, port=web.port)
 
     assert found["secret"].state == "ok"
 
@@ -287,10 +293,10 @@ def test_another_version_of_the_widget_is_told(
 
 
 def test_a_public_url_must_be_https_and_answer(
-    bridge: Bridge, settings: Settings, acme: Integration
+    web: Web, settings: Settings, acme: Integration
 ) -> None:
     assert findings(settings, acme)["public URL"].state == "warning"
-    assert findings(settings, acme, public_url=bridge.url)["public URL"].state == "warning"
+    assert findings(settings, acme, public_url=web.url)["public URL"].state == "warning"
     ai_url = settings.openai_base_url
     assert findings(settings, acme, public_url=ai_url)["public URL"].state == "fault"
 
@@ -346,19 +352,22 @@ class TestRedis:
 
 
 def test_the_probe_is_neither_warned_of_nor_counted(
-    settings: Settings, acme: Integration, bridge: Bridge, redis: Redis
+    settings: Settings,
+    acme: Integration,
+    web: Web,
+    redis: Redis,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    port = int(bridge.environ["PORT"])
+    with caplog.at_level(logging.DEBUG, "kommo_bridge"):
+        for changed in (acme, replace(acme, secret_key="x" * 64)):
+            for _ in range(6):
+                next(check_secret(context(settings, changed, web.port)))
+        wait_for(lambda: caplog.text.count("test request refused as expected") == 12)
 
-    for changed in (acme, replace(acme, secret_key="x" * 64)):
-        for _ in range(6):
-            next(check_secret(context(settings, changed, port)))
-    bridge_is_done = time.time() + 2  # metrics are flushed each second
-
-    wait_for(lambda: time.time() > bridge_is_done)
-    log = bridge.log_path.read_text()
-    assert log.count("test request refused as expected") == 12
-    assert "WARNING kommo_bridge.web.request_log" not in log
+    web.app.metrics.flush()
+    of_requests = [one for one in caplog.records if one.name == "kommo_bridge.web.request_log"]
+    assert len(of_requests) >= 12
+    assert [one for one in of_requests if one.levelno >= logging.WARNING] == []
     assert not redis.keys("kommo_bridge:refused:*")
     assert not [field for field in redis.hkeys(METRICS_KEY) if b"invalid" in field]
 

@@ -5,8 +5,6 @@ import json
 import re
 import runpy
 import shutil
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -438,9 +436,3 @@ def test_the_logos_are_what_the_drawing_shows() -> None:
     for name, png in pictures.items():
         committed = Image.open(SHARED_WIDGET / "images" / f"{name}.png")
         assert committed.tobytes() == Image.open(io.BytesIO(png)).tobytes(), name
-
-
-def test_pillow_is_not_loaded_before_a_picture_is_read() -> None:
-    program = "import sys, kommo_bridge.cli.widget; sys.exit('PIL' in sys.modules)"
-
-    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
