@@ -15,7 +15,7 @@ from kommo_bridge.settings import Settings
 from local.redis_server import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
-START_SECONDS = 30.0
+START_SECONDS = 90.0
 STOP_SECONDS = 40.0
 
 

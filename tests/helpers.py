@@ -21,6 +21,7 @@ from kommo_bridge.app import BridgeApp
 from kommo_bridge.conversations.keys import conversation_name, person_digest, turn_key
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.redis_client import PREFIX
+from local.lateness import Lateness
 from local.partners.kommo.account import Account, sign_bot_token
 from local.partners.kommo.widget_requests import Encoding, encode_widget_request
 from local.processes import ROOT
@@ -34,12 +35,23 @@ both_stores = pytest.mark.parametrize("database_url", ["sqlite", "postgres"], in
 Ask = Callable[..., WidgetRequest]
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 30) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 90) -> None:
     """Wait until the condition holds, for so long that only a broken one runs out of time."""
     ends_at = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < ends_at, f"it did not happen within {seconds:.0f} s"
         time.sleep(0.02)
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """The block ends within so many seconds, aside from how late this machine is meanwhile."""
+    with Lateness() as late:
+        started = time.monotonic()
+        yield
+        ended = time.monotonic()
+    allowed = seconds + late.between(started, ended)
+    assert ended - started < allowed, f"{ended - started:.2f} s, not {allowed:.2f} s"
 
 
 def lock_of(request: WidgetRequest) -> str:

@@ -141,7 +141,7 @@ def test_a_client_that_waits_for_a_job_waits_at_the_new_master(pair: Pair, clien
         pair.fail_over()
         wait_for(lambda: blocked(new) > 0)
         new.rpush("queue", "job")
-        waiting.join(10)
+        waiting.join(30)
 
     assert heard == [b"job"]
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from helpers import Ask, let_pass, wait_for
+from helpers import Ask, at_most, let_pass, wait_for
 from redis import Redis
 
 from kommo_bridge.answers.conversation import CONTINUED, GIVEN_UP, OPEN
@@ -649,12 +649,11 @@ def test_many_overdue_answers_of_a_slow_kommo_are_swept_side_by_side(
     for number in range(6):
         queue.enqueue(ask(entity_id=1 + number))
     let_pass(parts.redis, 130)
-    started = time.monotonic()
 
-    sweep(parts)
+    with at_most(2 * 6):  # as it would take one after the other
+        sweep(parts)
 
     assert len(kommo.continuations) == 6
-    assert time.monotonic() - started < 12, "not one after the other"
 
 
 def test_the_record_holds_no_word_of_the_customer(

@@ -181,7 +181,7 @@ def test_a_worker_starts_beside_an_integration_of_another_secret_key(tmp_path: P
         env={"PATH": os.environ["PATH"], "SECRET_KEY": SECRET_KEY, "DATABASE_PATH": str(path)},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
 
@@ -218,7 +218,7 @@ def test_a_process_stops_with_one_sentence_that_names_the_variable(
         env={"PATH": os.environ["PATH"], **variables},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
 

@@ -24,7 +24,7 @@ def test_parts_that_cannot_be_built_stop_the_start_in_one_sentence(
         env=process_environ(settings) | {"SSL_CERT_FILE": str(broken)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
 
@@ -41,7 +41,7 @@ def test_without_an_ai_key_the_start_is_refused(settings: Settings, acme: Integr
         env=process_environ(settings) | {"OPENAI_API_KEY": "", "OPENAI_BASE_URL": ""},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
 

@@ -7,13 +7,12 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import requests
-from helpers import wait_for
+from helpers import at_most, wait_for
 from redis import Redis
 
 from kommo_bridge.app import create_app
@@ -61,20 +60,19 @@ def test_the_procfiles_processes_need_no_file_in_common(
             own = environ | {"HOME": str(home)}
             one = subprocess.Popen(command, cwd=home, env=own, stdout=log, stderr=log)
         if name == "release":
-            assert one.wait(60) == 0, (tmp_path / "release.log").read_text()
+            assert one.wait(120) == 0, (tmp_path / "release.log").read_text()
         else:
             processes.append(one)
     try:
         wait_for(lambda: _workers(url) == 1)
         sent = kommo.send_widget_request(url, account, "Do you deliver?", entity_id=7)
         assert sent.status == 200
-        assert kommo.wait_for(sent, 20)["data"]["status"] == "success"
+        assert kommo.wait_for(sent, 60)["data"]["status"] == "success"
     finally:
         for one in processes:
             one.terminate()
-        started = time.monotonic()
-        assert [one.wait(30) for one in processes] == [0, 0]
-    assert time.monotonic() - started < 30
+        with at_most(30):
+            assert [one.wait(120) for one in processes] == [0, 0]
     stores = [path.parent.parent.name for path in tmp_path.glob("*/instance/kommo_bridge.db")]
     assert sorted(stores) == ["release", "web", "worker"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import wait_for
+from helpers import at_most, wait_for
 from redis import Redis
 from rq.job import Job
 from rq.serializers import JSONSerializer
@@ -71,7 +71,7 @@ class Night:
             assert JobQueue(redis, self.settings).enqueue(request)
         return block
 
-    def wait(self, block: WaitingBlock, seconds: float) -> Continuation:
+    def wait(self, block: WaitingBlock, seconds: float = 90) -> Continuation:
         return self.kommo.wait_for_continuation(block, seconds)
 
 
@@ -133,7 +133,7 @@ def test_a_worker_killed_in_mid_job_is_followed_by_its_restarted_self(
     night.ai.delay_seconds = 0
     night.start_worker()
 
-    assert night.wait(block, 30).body["data"]["status"] == "success"
+    assert night.wait(block).body["data"]["status"] == "success"
     assert len(night.kommo.continuations) == 1
 
 
@@ -151,7 +151,7 @@ def test_a_worker_killed_in_mid_job_is_followed_by_another_worker(
     night.ai.delay_seconds = 0
 
     for number, block in enumerate(blocks):
-        assert f"Hello {number}" in night.wait(block, 30).body["data"]["reply"]
+        assert f"Hello {number}" in night.wait(block).body["data"]["reply"]
     assert len(night.kommo.continuations) == 3
 
 
@@ -166,7 +166,7 @@ def test_a_worker_killed_while_sending_does_not_ask_the_ai_again(
     _kill(worker)
     night.start_worker()
 
-    assert night.wait(block, 30).body["data"]["status"] == "success"
+    assert night.wait(block).body["data"]["status"] == "success"
     assert night.ai.count == 1
 
 
@@ -178,7 +178,7 @@ def test_a_job_taken_but_never_started_is_handed_back(night: Night, flora: Accou
 
     night.start_worker()
 
-    assert night.wait(block, 30).body["data"]["status"] == "success"
+    assert night.wait(block).body["data"]["status"] == "success"
 
 
 def test_sigterm_lets_a_job_finish_within_the_grace(night: Night, flora: Account) -> None:
@@ -189,7 +189,7 @@ def test_sigterm_lets_a_job_finish_within_the_grace(night: Night, flora: Account
 
     worker.terminate()
 
-    assert worker.wait(10) == 0
+    assert worker.wait(20) == 0
     assert night.wait(block, 1).body["data"]["status"] == "success"
     assert night.ai.count == 1
 
@@ -203,13 +203,13 @@ def test_sigterm_hands_back_what_does_not_finish_without_spending_a_retry(
     wait_for(lambda: night.ai.count == 1)
 
     worker.terminate()
-    assert worker.wait(6) == 0
+    assert worker.wait(15) == 0
 
     [job] = work_queue(night.redis).jobs
     assert job.retries_left == CRASH_RETRIES.max
     night.ai.delay_seconds = 0
     night.start_worker()
-    assert night.wait(block, 10).body["data"]["status"] == "success"
+    assert night.wait(block).body["data"]["status"] == "success"
 
 
 def test_an_idle_worker_stops_at_once(night: Night) -> None:
@@ -218,7 +218,7 @@ def test_an_idle_worker_stops_at_once(night: Night) -> None:
 
     worker.terminate()
 
-    assert worker.wait(5) == 0
+    assert worker.wait(15) == 0
     assert not night.redis.smembers("rq:workers")
 
 
@@ -236,7 +236,7 @@ def test_redis_restarted_in_mid_job_and_with_jobs_queued_loses_none(
     night.ai.delay_seconds = 0
 
     for number, block in enumerate(blocks):
-        assert f"Hello {number}" in night.wait(block, 40).body["data"]["reply"]
+        assert f"Hello {number}" in night.wait(block).body["data"]["reply"]
     assert len(night.kommo.continuations) == 8
     assert worker.poll() is None, "the worker lives on"
 
@@ -253,10 +253,10 @@ def test_a_worker_started_while_redis_is_away_works_when_it_comes(
 
     night.redis_server.start()
 
-    assert night.wait(block, 20).body["data"]["status"] == "success"
+    assert night.wait(block).body["data"]["status"] == "success"
     night.redis_server.stop()
     worker.terminate()
-    assert worker.wait(10) == 0
+    assert worker.wait(20) == 0
     assert "Traceback" not in night.worker_log.read_text()
 
 
@@ -270,7 +270,7 @@ def test_a_redis_that_hangs_for_a_while_loses_no_answer(night: Night, flora: Acc
     time.sleep(4)
     night.redis_server.resume()
 
-    assert night.wait(block, 40).body["data"]["status"] == "success"
+    assert night.wait(block).body["data"]["status"] == "success"
     assert worker.poll() is None
 
 
@@ -283,7 +283,7 @@ def test_the_fallback_arrives_at_the_deadline_wherever_the_job_is(
     night.start_worker(reply_deadline_seconds=4, worker_concurrency=2)
     blocks = [night.queue_request(flora) for _ in range(10)]
 
-    statuses = [night.wait(block, 25).body["data"]["status"] for block in blocks]
+    statuses = [night.wait(block).body["data"]["status"] for block in blocks]
 
     assert statuses == ["fail"] * 10
     assert len(night.kommo.continuations) == 10
@@ -306,11 +306,9 @@ def test_the_hanging_ai_of_one_business_does_not_delay_the_answers_of_another(
             night.queue_request(beta)
         wait_for(lambda: hanging.count >= night.settings.worker_concurrency)
 
-        started = time.monotonic()
-        block = night.queue_request(flora)
-        night.wait(block, 10)
-
-        assert time.monotonic() - started < 5
+        with at_most(5):
+            block = night.queue_request(flora)
+            night.wait(block)
 
 
 def test_redis_restarted_while_an_answer_waits_for_its_next_try_loses_it_not(
@@ -327,7 +325,7 @@ def test_redis_restarted_while_an_answer_waits_for_its_next_try_loses_it_not(
     time.sleep(1)
     night.redis_server.start()
 
-    assert night.wait(block, 20).body["data"]["status"] == "success"
+    assert night.wait(block).body["data"]["status"] == "success"
     assert night.ai.count == 1
 
 
@@ -338,10 +336,11 @@ def test_a_job_that_failed_for_good_is_among_the_failed_ones_at_once(
     night.start_worker()
     block = night.queue_request(flora, "my secret wish")
 
-    assert night.wait(block, 10).body["data"]["status"] == "fail"
+    assert night.wait(block).body["data"]["status"] == "fail"
 
     failed = work_queue(night.redis).failed_job_registry
-    wait_for(lambda: failed.get_job_count(cleanup=False) == 1, 2)
+    with at_most(2):
+        wait_for(lambda: failed.get_job_count(cleanup=False) == 1)
     [job] = [Job.fetch(one, night.redis, JSONSerializer) for one in failed.get_job_ids()]
     assert job.retries_left == 0
     result = job.latest_result()
@@ -361,7 +360,7 @@ class TestConversationsOverTwoWorkers:
 
         blocks = [night.queue_request(chatty, text, entity_id=7) for text in ("a", "b", "c")]
 
-        statuses = [night.wait(block, 30).body["data"]["status"] for block in blocks]
+        statuses = [night.wait(block).body["data"]["status"] for block in blocks]
         assert statuses == ["skip", "skip", "success"]
         assert ai.count == 1
         assert ai.requests[0]["messages"][-1]["content"] == "a\nb\nc"
@@ -386,7 +385,7 @@ class TestConversationsOverTwoWorkers:
 
         blocks = [night.queue_request(flora, f"{n}", entity_id=7) for n in range(4)]
 
-        replies = [night.wait(block, 40).body["data"]["reply"] for block in blocks]
+        replies = [night.wait(block).body["data"]["reply"] for block in blocks]
         assert replies == ["to 0", "to 1", "to 2", "to 3"]
         assert most["ever"] == 1
         order = [one.block for one in kommo.continuations]
@@ -403,7 +402,7 @@ class TestConversationsOverTwoWorkers:
 
         blocks = [night.queue_request(flora, text, entity_id=7) for text in ("a", "b", "c")]
 
-        statuses = [night.wait(block, 30).body["data"]["status"] for block in blocks]
+        statuses = [night.wait(block).body["data"]["status"] for block in blocks]
         assert statuses == ["handoff", "skip", "skip"]
         assert ai.count == 1
 
@@ -420,7 +419,7 @@ class TestConversationsOverTwoWorkers:
         second = night.queue_request(chatty, "second", entity_id=7)
         night.start_worker()
 
-        statuses = [night.wait(one, 40).body["data"]["status"] for one in (first, second)]
+        statuses = [night.wait(one).body["data"]["status"] for one in (first, second)]
 
         assert statuses == ["skip", "success"]
         assert ai.requests[-1]["messages"][-1]["content"] == "first\nsecond"

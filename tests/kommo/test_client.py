@@ -3,12 +3,12 @@
 import io
 import logging
 import socket
-import time
 import zlib
 from collections.abc import Iterator
 
 import pytest
 import requests
+from helpers import at_most
 from redis import Redis
 
 from kommo_bridge.errors import KommoError
@@ -295,12 +295,11 @@ def test_a_slow_or_endless_answer_ends_within_the_total_deadline(
 ) -> None:
     impatient = KommoClient(Pacer(redis), frozenset({kommo.host}), total_seconds=1)
     kommo.faults.order(fault)
-    started = time.monotonic()
 
-    error = refused(impatient, kommo, account)
-    impatient.close()
+    with at_most(3):
+        error = refused(impatient, kommo, account)
+        impatient.close()
 
-    assert time.monotonic() - started < 3
     assert (error.status, error.may_have_arrived) == (None, True)
 
 
@@ -352,10 +351,9 @@ def test_an_endless_answer_ends_at_its_size_long_before_the_deadline(
     client: KommoClient, kommo: StandInKommo, account: Account
 ) -> None:
     kommo.faults.order(Huge())
-    started = time.monotonic()
 
-    assert refused(client, kommo, account).may_have_arrived
-    assert time.monotonic() - started < 2
+    with at_most(2):
+        assert refused(client, kommo, account).may_have_arrived
 
 
 def test_calls_share_a_warm_connection_after_a_refusal_too(

@@ -36,10 +36,10 @@ def test_what_it_started_ends_with_it(tmp_path: Path) -> None:
         process = subprocess.Popen(COMMAND, cwd=ROOT, env=ENVIRON, stdout=stream, stderr=stream)
     wait_for(lambda: "The bridge:" in out.read_text() or process.poll() is not None)
     (url,) = re.findall(r"The bridge: .*(http://\S+)", out.read_text())
-    assert requests.get(f"{url}/healthz", timeout=5).status_code == 200
+    assert requests.get(f"{url}/healthz", timeout=30).status_code == 200
 
     process.send_signal(signal.SIGTERM)
 
     assert process.wait(60) == 128 + signal.SIGTERM
     with pytest.raises(requests.ConnectionError):
-        requests.get(f"{url}/healthz", timeout=5)
+        requests.get(f"{url}/healthz", timeout=30)

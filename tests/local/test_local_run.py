@@ -39,7 +39,7 @@ def environ(redis_server: RedisServer) -> dict[str, str]:
 
 def first_run(folder: Path, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        COMMAND, cwd=folder, env=environ, capture_output=True, text=True, timeout=60, check=False
+        COMMAND, cwd=folder, env=environ, capture_output=True, text=True, timeout=120, check=False
     )
 
 
@@ -87,13 +87,13 @@ def running(folder: Path, environ: dict[str, str]) -> Iterator[subprocess.Popen[
             yield process
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(60)
 
 
 def ready(environ: dict[str, str]) -> int:
     """How many workers the web process knows of; -1 when there is none that answers."""
     try:
-        answer = requests.get(f"http://127.0.0.1:{environ['PORT']}/readyz", timeout=2)
+        answer = requests.get(f"http://127.0.0.1:{environ['PORT']}/readyz", timeout=20)
     except requests.RequestException:
         return -1
     return int(answer.json()["workers"])
@@ -107,7 +107,7 @@ def test_web_and_worker_end_with_it(
     ended: signal.Signals,
 ) -> None:
     running.send_signal(ended)
-    running.wait(20)
+    running.wait(60)
 
     log = (folder / "log").read_text()
     assert "web.1" in log
@@ -146,7 +146,7 @@ def test_its_own_redis_is_left_for_the_commands_until_it_ends(
             mode = left.stat().st_mode
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(60)
 
     assert told["pid"] == process.pid
     assert f"Redis on {told['redis_url']}" in (folder / "log").read_text()

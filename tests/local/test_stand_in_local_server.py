@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
-from helpers import wait_for
+from helpers import at_most, wait_for
 
 from local.partners.http.exchange import Answer, Request
 from local.partners.http.faults import (
@@ -85,14 +85,12 @@ def test_sixty_four_clients_are_served_at_once(server: Echo) -> None:
     server.faults.order(Slow(0.3), times=64)
 
     def call(_: int) -> int:
-        return requests.get(server.url, timeout=5).status_code
+        return requests.get(server.url, timeout=30).status_code
 
-    started = time.monotonic()
-    with ThreadPoolExecutor(64) as pool:
+    with at_most(3), ThreadPoolExecutor(64) as pool:
         statuses = set(pool.map(call, range(64)))
 
     assert statuses == {200}
-    assert time.monotonic() - started < 3
 
 
 def test_a_status_is_sent_with_its_headers_and_body_and_no_work(
@@ -260,7 +258,7 @@ def test_a_fault_meets_exactly_as_many_requests_as_ordered_when_they_come_at_onc
     server.faults.order(Status(503), times=7)
 
     def call(_: int) -> int:
-        return requests.get(server.url, timeout=5).status_code
+        return requests.get(server.url, timeout=30).status_code
 
     with ThreadPoolExecutor(16) as pool:
         statuses = list(pool.map(call, range(32)))
@@ -296,11 +294,10 @@ def test_a_stop_is_quick_and_silent_whatever_the_handlers_do(
     with socket.create_connection(("127.0.0.1", server.port), timeout=2) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         wait_for(lambda: bool(server.arrived))
-        started = time.monotonic()
 
-        server.stop()
+        with at_most(5):
+            server.stop()
 
-        assert time.monotonic() - started < 5
         wait_for(lambda: not _handler_threads())
     assert (server.errors, capfd.readouterr()) == ([], ("", ""))
 

@@ -598,7 +598,7 @@ class TestProcesses:
             assert kommo.wait_for_continuation(sent, 20)
             wait_for(lambda: "refused_by_ai alert" in webhook.seen)
             processes["worker"].terminate()
-            processes["worker"].wait(30)
+            processes["worker"].wait(60)
             kommo.send_widget_request(url, salesbot.account, "Anybody?", entity_id=8)
             for job_key in redis.keys("rq:job:*"):
                 redis.hset(job_key, "enqueued_at", "2026-01-31T12:00:00.000000Z")

@@ -51,7 +51,7 @@ def test_a_healthy_integration_has_no_fault(
     sent = kommo.send_widget_request(
         bridge.url, account, "Hello", entity_id=7, data={"widget_version": version}
     )
-    kommo.wait_for(sent, 20)
+    kommo.wait_for(sent, 60)
 
     printed = bridge.flask("integrations", "check", "acme")
 

@@ -162,7 +162,7 @@ def test_a_wedged_thread_ends_the_process_and_its_job_is_another_workers(
 
     process = start(grace=1)
 
-    assert process.wait(20) == 1
+    assert process.wait(45) == 1
     assert queue.get_job_ids() == [job.id]
 
 
@@ -174,7 +174,7 @@ def test_what_must_not_be_lost_is_brought_before_a_hard_end(start: Start, redis:
 
     process.terminate()
 
-    assert process.wait(20) == 0
+    assert process.wait(45) == 0
     assert redis.get("before_exit") == b"1"
 
 
@@ -302,7 +302,7 @@ def test_a_second_sigterm_ends_the_grace(start: Start, redis: Redis) -> None:
     assert process.poll() is None
     process.terminate()
 
-    assert process.wait(5) == 0
+    assert process.wait(20) == 0
     assert queue.get_job_ids() == [job.id]
 
 

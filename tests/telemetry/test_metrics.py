@@ -80,7 +80,7 @@ for _ in range(1000):
     command = [sys.executable, "-c", script, redis_server.url]
     running = [subprocess.Popen(command, cwd=ROOT) for _ in range(2)]
 
-    assert [process.wait(30) for process in running] == [0, 0]
+    assert [process.wait(90) for process in running] == [0, 0]
     assert Metrics(redis).read() == {("kommo_bridge_answers", "success"): 2000}
 
 

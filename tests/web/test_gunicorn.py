@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
@@ -20,11 +20,12 @@ from pathlib import Path
 
 import pytest
 import requests
-from helpers import INTEGRATION_ID, SECRET_KEY, Salesbot, wait_for
+from helpers import INTEGRATION_ID, SECRET_KEY, Salesbot, at_most, wait_for
 from redis import Redis
 
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.store import IntegrationStore
+from local.lateness import Lateness
 from local.partners.kommo.account import Account
 from local.partners.kommo.widget_requests import WIDGET_REQUEST_PATH
 from local.redis_server import RedisServer
@@ -167,10 +168,11 @@ def queued(web: Web) -> int:
         return len(redis.keys("rq:job:*"))
 
 
-def seconds_of(action: Callable[[], object]) -> float:
-    started = time.monotonic()
-    action()
-    return time.monotonic() - started
+def post_quickly(web: "Web") -> None:
+    """Each of some widget requests is acknowledged within a second."""
+    for _ in range(10):
+        with at_most(1):
+            web.post().raise_for_status()
 
 
 class TestRedis:
@@ -188,14 +190,12 @@ class TestRedis:
         assert web.post().ok
 
         web.redis.kill()
-        started = time.monotonic()
-        answer = web.post()
-        seconds = time.monotonic() - started
+        with at_most(2):
+            answer = web.post()
         web.redis.start()
 
         assert (answer.status_code, answer.json()["error"]) == (503, "queue_unavailable")
         assert int(answer.headers["Retry-After"]) > 0
-        assert seconds < 2
         assert web.post().ok
 
     def test_a_frozen_redis_means_503_at_once_and_nothing_more_when_it_is_back(
@@ -337,27 +337,26 @@ class TestSlowClients:
                 client.sendall(said)
             time.sleep(0.2)
 
-            waits = [seconds_of(lambda: web.post().raise_for_status()) for _ in range(10)]
-            heard, seconds = timed(lambda: [listen(client) for client in crowd])
+            post_quickly(web)
+            with at_most(6):
+                heard = [listen(client) for client in crowd]
 
-        assert max(waits) < 1
         assert {status(one) for one in heard} <= {None, 400, 408}
-        assert seconds < 6
 
     def test_a_crowd_that_drips_is_cut_off_in_seconds_and_keeps_nobody_waiting(
         self, web: Web
     ) -> None:
-        with ExitStack() as stack, ThreadPoolExecutor(CROWD) as pool:
+        with ExitStack() as stack, ThreadPoolExecutor(CROWD) as pool, Lateness() as late:
             crowd = [stack.enter_context(web.connect()) for _ in range(CROWD)]
             starts = [head(900)[:40], head(900) + b"token="]
             drips = [pool.submit(drip, client, starts[i % 2]) for i, client in enumerate(crowd)]
             time.sleep(0.5)
 
-            waits = [seconds_of(lambda: web.post().raise_for_status()) for _ in range(10)]
+            post_quickly(web)
             held = [future.result() for future in drips]
+            lateness = late.between(0.0, time.monotonic())
 
-        assert max(waits) < 1
-        assert max(held) < 6
+        assert max(held) < 6 + lateness
 
     def test_a_crowd_that_never_hangs_up_keeps_nobody_waiting(self, web: Web) -> None:
         with ExitStack() as stack:
@@ -367,14 +366,7 @@ class TestSlowClients:
                     b"GET /healthz HTTP/1.1\r\nHost: bridge\r\nConnection: close\r\n\r\n"
                 )
 
-            waits = [seconds_of(lambda: web.post().raise_for_status()) for _ in range(10)]
-
-        assert max(waits) < 1
-
-
-def timed(action: Callable[[], list[bytes]]) -> tuple[list[bytes], float]:
-    started = time.monotonic()
-    return action(), time.monotonic() - started
+            post_quickly(web)
 
 
 def drip(client: socket.socket, start: bytes) -> float:
@@ -417,7 +409,7 @@ class TestStop:
         with ExitStack() as stack:
             web = start_web(redis_of_web, tmp_path, stack, LOG_FORMAT=log_format)
             web.process.send_signal(signal.SIGTERM)
-            assert web.process.wait(20) == 0
+            assert web.process.wait(60) == 0
 
         lines = (tmp_path / "web.log").read_text().splitlines()
         told = [json.loads(line)["event"] if log_format == "json" else line for line in lines]
@@ -439,7 +431,7 @@ class TestStop:
             },
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=120,
             check=False,
         )
 
