@@ -20,7 +20,7 @@ from local.partners.http.faults import (
 )
 from local.promises import Pause
 
-LIMITED_SECONDS = 1
+LIMITED_SECONDS = 3
 # A redis-server that is killed is there again after this.
 REDIS_AWAY_SECONDS = 0.4
 
@@ -66,7 +66,7 @@ def ask_for_a_human(world: BusyWorld) -> None:
 
 
 def limit(world: BusyWorld) -> None:
-    """Kommo has had enough of one account, at its next call."""
+    """Kommo has had enough of one account, at its next call, while more is to be said there."""
     name = world.dice.choice(TROUBLED)
 
     def met(request: Request) -> bool:
@@ -79,6 +79,8 @@ def limit(world: BusyWorld) -> None:
 
     headers = {"Retry-After": str(LIMITED_SECONDS)}
     world.kommo.faults.order(Status(429, headers=headers), when=met)
+    for lead in range(1, LEADS + 1):
+        world.send(world.accounts[NAMES.index(name)], lead)
 
 
 def kommo_fails(world: BusyWorld) -> None:
@@ -87,6 +89,15 @@ def kommo_fails(world: BusyWorld) -> None:
     fault, times = world.dice.choice(KOMMO_FAULTS), world.dice.randint(1, 3)
     world.tell(f"{name}: {fault}, {times} times")
     world.kommo.faults.order(fault, times, lambda request: world.is_of(request, name))
+
+
+def response_is_lost(world: BusyWorld) -> None:
+    """Kommo takes a call, and nobody hears of it; the next one is told that the bot is gone."""
+    name = world.dice.choice(TROUBLED)
+    fault = world.dice.choice((ResetAfter(), Taken(502)))
+    world.tell(f"{name}: a response is lost")
+    world.kommo.faults.order(fault, 1, lambda request: world.is_of(request, name))
+    world.send(world.accounts[NAMES.index(name)], world.dice.randint(1, LEADS))
 
 
 def ai_fails(world: BusyWorld) -> None:
@@ -171,6 +182,7 @@ HAPPENINGS: dict[Happening, int] = {
     write_by_hand: 8,
     ask_for_a_human: 3,
     kommo_fails: 8,
+    response_is_lost: 4,
     ai_fails: 6,
     bot_goes: 4,
     change_token: 1,
