@@ -84,7 +84,9 @@ class Settings:
             raise SettingsError(
                 f"SECRET_KEY is not set: it encrypts the stored secrets. {MAKE_ONE}"
             )
-        _check_certificates(environ.get("SSL_CERT_FILE", ""))
+        certificates = environ.get("SSL_CERT_FILE")  # Python's own: the AI is asked with them
+        if certificates and not Path(certificates).is_file():
+            raise SettingsError("SSL_CERT_FILE is wrong: there is no such file.")
         settings = cls(**values)  # type: ignore[arg-type]
         settings._check_together()
         return settings
@@ -109,12 +111,6 @@ def _read(variable: str, text: str) -> object:
         return reader(text)
     except ValueError as error:
         raise SettingsError(f"{variable} is wrong: {error}") from None
-
-
-def _check_certificates(path: str) -> None:
-    """Python's own variable: with a wrong one no call to the AI would ever succeed."""
-    if path and not Path(path).is_file():
-        raise SettingsError("SSL_CERT_FILE is wrong: there is no such file.")
 
 
 def _secret_key(text: str) -> str:

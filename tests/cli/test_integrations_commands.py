@@ -131,7 +131,7 @@ def test_secrets_are_asked_for_without_showing_them(operator: Operator) -> None:
 
 
 def test_list_and_show_tell_all_but_the_secrets(operator: Operator) -> None:
-    place = operator.settings.database_path
+    place = operator.store.database.place
     assert f"No integrations yet in {place}." in operator("list").output
 
     operator.adds("--name", "Acme")
