@@ -5,8 +5,7 @@ import logging
 from flask import Flask, Response, jsonify
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from kommo_bridge.errors import RefusedRequest, StoreError
-from kommo_bridge.telemetry.logs import error_text, log_event
+from kommo_bridge.errors import RefusedRequest
 from kommo_bridge.web.request_log import annotate, current_line
 
 CODES = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
@@ -17,7 +16,6 @@ logger = logging.getLogger(__name__)
 def register_error_handlers(app: Flask) -> None:
     """Send every error of this app as JSON."""
     app.register_error_handler(RefusedRequest, _refused)
-    app.register_error_handler(StoreError, _store_away)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _unexpected)
 
@@ -32,12 +30,6 @@ def _refused(error: RefusedRequest) -> Response:
     if error.retry_after_seconds is not None:
         response.headers["Retry-After"] = str(error.retry_after_seconds)
     return response
-
-
-def _store_away(error: StoreError) -> Response:
-    """On pages other than the widget request's, which knows more of whom it refuses."""
-    log_event(logger, "store cannot be used", level=logging.ERROR, error=error_text(error))
-    return error_response(503, "store_unavailable", "The integration store cannot be used now.")
 
 
 def _http_error(error: HTTPException) -> Response:
