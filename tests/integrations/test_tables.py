@@ -124,3 +124,19 @@ def test_what_one_writer_reads_no_other_changes_before_it_has_written(database: 
         thread.join()
 
     assert len(database.read(f"select * from {INTEGRATIONS}")) == 8
+
+
+def test_a_snapshot_sees_nothing_that_is_written_meanwhile(
+    database: Database, place: Path | str
+) -> None:
+    """So what changes together in two tables is copied together."""
+    query, other = f"select * from {INTEGRATIONS}", open_database(place, 5)
+
+    with database.snapshot() as read:
+        assert read(query) == []
+        with other.writing() as writer:
+            writer.insert(INTEGRATIONS, KEY)
+        assert read(query) == []
+
+    assert len(database.read(query)) == 1
+    other.close()
