@@ -35,7 +35,7 @@ from kommo_bridge.conversations.memory import Conversations
 from kommo_bridge.conversations.preferred import Preferred
 from kommo_bridge.conversations.usage import Usage
 from kommo_bridge.errors import BridgeError, IntegrationError, StoreError
-from kommo_bridge.integrations.ai_server import SecondAI
+from kommo_bridge.integrations.ai_server import shared_second_ai
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.open_store import store_of
 from kommo_bridge.integrations.store import IntegrationStore
@@ -194,11 +194,7 @@ def build_parts(settings: Settings, integrations: IntegrationStore | None = None
 def build_assistant(settings: Settings, redis: Redis | None = None) -> Assistant:
     """Build the AI from the settings; with Redis, which of two is asked first is shared."""
     return TwoAIs(
-        second=SecondAI(
-            settings.fallback_openai_api_key,
-            settings.fallback_openai_base_url,
-            settings.fallback_openai_model,
-        ),
+        second=shared_second_ai(settings),
         preferred=Preferred(redis),
         reply_deadline=settings.reply_deadline_seconds,
         api_key=settings.openai_api_key,

@@ -25,6 +25,11 @@ class Paid:
     cached: int = 0
 
 
+def has_prices(integration: Integration) -> bool:
+    """Whether money can be counted."""
+    return integration.price_input is not None and integration.price_output is not None
+
+
 def cost(integration: Integration, paid: Paid) -> int:
     """In millionths of the integration's currency; 0 when it has no prices.
 

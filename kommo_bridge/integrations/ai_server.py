@@ -8,6 +8,7 @@ URL without a key is asked without one, as Ollama, llama.cpp and LM Studio take 
 from dataclasses import dataclass, field, replace
 
 from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.settings import Settings
 
 OPENAI_URL = "https://api.openai.com/v1"
 
@@ -37,6 +38,15 @@ class SecondAI:
     def usable(self) -> bool:
         """A model alone names no server."""
         return bool(self.api_key or self.base_url)
+
+
+def shared_second_ai(settings: Settings) -> SecondAI:
+    """What the settings say of it."""
+    return SecondAI(
+        settings.fallback_openai_api_key,
+        settings.fallback_openai_base_url,
+        settings.fallback_openai_model,
+    )
 
 
 def second_ai(integration: Integration, shared: SecondAI | None) -> Integration | None:

@@ -6,8 +6,15 @@ from collections.abc import Iterator
 from kommo_bridge.ai.assistant import Assistant
 from kommo_bridge.ai.prompt import HARMLESS
 from kommo_bridge.errors import AssistantError
-from kommo_bridge.integrations.ai_server import AIServer, ai_server
+from kommo_bridge.integrations.ai_server import (
+    AIServer,
+    ai_server,
+    second_ai,
+    shared_second_ai,
+)
+from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.monitoring.check import Context, Finding
+from kommo_bridge.settings import Settings
 
 AI_SECONDS = 30.0
 SERVER_ERROR = 500
@@ -21,26 +28,31 @@ ADVICE = {
 
 
 def check_ai(context: Context) -> Iterator[Finding]:
-    settings = context.settings
+    """The AI, and the second one where there is one."""
+    yield _asked("AI", context.integration, context.settings)
+    if second := second_ai(context.integration, shared_second_ai(context.settings)):
+        yield _asked("second AI", second, context.settings)
+
+
+def _asked(name: str, integration: Integration, settings: Settings) -> Finding:
     assistant = Assistant(
         api_key=settings.openai_api_key,
         base_url=settings.openai_base_url,
         model=settings.openai_model,
         timeout_seconds=settings.ai_timeout_seconds,
     )
-    model = context.integration.model or settings.openai_model
+    model = integration.model or settings.openai_model
     started = time.monotonic()
     try:
-        assistant.reply(context.integration, HARMLESS, seconds=AI_SECONDS)
+        assistant.reply(integration, HARMLESS, seconds=AI_SECONDS)
     except AssistantError as error:
-        server = ai_server(context.integration, settings.openai_api_key, settings.openai_base_url)
+        server = ai_server(integration, settings.openai_api_key, settings.openai_base_url)
         said = f", in its words: {error.sentence}" if error.sentence else ""
         asked = f"{_without_password(server.base_url)}, model {model}"
-        yield Finding("AI", "fault", f"{error} ({asked}){said}: {_advice(error, server)}")
-    else:
-        yield Finding("AI", "ok", f"{model} answers, {time.monotonic() - started:.1f} s")
+        return Finding(name, "fault", f"{error} ({asked}){said}: {_advice(error, server)}")
     finally:
         assistant.close()
+    return Finding(name, "ok", f"{model} answers, {time.monotonic() - started:.1f} s")
 
 
 def _advice(error: AssistantError, server: AIServer) -> str:

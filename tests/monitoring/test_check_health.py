@@ -9,6 +9,8 @@ from redis import Redis
 
 from kommo_bridge.app import create_app
 from kommo_bridge.conversations.keys import integration_name
+from kommo_bridge.conversations.money import Paid
+from kommo_bridge.conversations.usage import Usage
 from kommo_bridge.errors import ContinuedWithFailure, KommoError
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.store import IntegrationStore
@@ -227,3 +229,29 @@ def test_a_message_that_waits_behind_an_undelivered_answer_says_so(
 
     [line] = [one for one in caplog.records if one.getMessage() == "waits behind another answer"]
     assert vars(line)["fields"]["behind"] == first.job_id
+
+
+def test_the_second_ai_is_asked_too(settings: Settings, acme: Integration) -> None:
+    with StandInAI(api_key="sk-second") as spare:
+        both = replace(settings, fallback_openai_base_url=spare.base_url)
+
+        first, second = check_ai(Context(acme, both, "", ""))
+
+    assert (first.subject, first.state) == ("AI", "ok")
+    assert (second.subject, second.state) == ("second AI", "fault")
+    assert f"({spare.base_url}, model stand-in)" in second.text
+
+
+def test_caps_on_money_are_told_in_money_and_need_prices(
+    settings: Settings, acme: Integration, ask: Ask, redis: Redis
+) -> None:
+    capped = replace(acme, money_per_day=1.5, currency="EUR")
+    priced = replace(capped, price_input=1.0, price_output=1.0)
+    unknown = lines(settings, capped)["caps"]
+    Usage(redis).count(ask(), priced, Paid(2_000_000))
+
+    reached = lines(settings, priced)["caps"]
+
+    assert unknown.state == "warning"
+    assert "set price_input and price_output" in unknown.text
+    assert "money_per_day is reached (2.00 EUR of 1.50 EUR)" in reached.text
