@@ -110,7 +110,7 @@ def _known(night: Night, account: Account, **settings: Any) -> Account:
             account_id=account.account_id,
             secret_key=account.secret_key,
             access_token=account.access_token,
-            **{"burst_seconds": 0, **settings},
+            **{"burst_seconds": 0, "disclosure": "", **settings},
         )
     )
     return account
