@@ -10,6 +10,7 @@ from dotenv import load_dotenv
 from redis import Redis
 from redis.exceptions import RedisError
 
+from kommo_bridge.answers.retries import SWEEP_EVERY
 from kommo_bridge.errors import SettingsError, StoreError
 from kommo_bridge.integrations.open_store import open_store, require_ai_key
 from kommo_bridge.jobs import Parts, before_exit, build_parts, sweep, use_parts
@@ -17,7 +18,7 @@ from kommo_bridge.monitoring.watch import build_watch
 from kommo_bridge.queue.enqueue import FUNCTION
 from kommo_bridge.queue.nights import REFRESH_FUNCTION, queue_refresh
 from kommo_bridge.queue.state import work_queue
-from kommo_bridge.queue.thread_worker import ThreadWorker
+from kommo_bridge.queue.thread_worker import NIGHTLY_SECONDS, ThreadWorker
 from kommo_bridge.redis_client import address, connect
 from kommo_bridge.telemetry.outage import Outage
 from kommo_bridge.telemetry.start import start
@@ -62,8 +63,14 @@ def _work(parts: Parts) -> None:
         concurrency=settings.worker_concurrency,
         grace_seconds=settings.worker_grace_seconds,
         functions=[FUNCTION, REFRESH_FUNCTION],
-        sweep=lambda: sweep(parts),
-        nightly=lambda: queue_refresh(connection, parts.knowledge, datetime.now(UTC)),
+        beside={
+            "sweep": (SWEEP_EVERY, lambda: sweep(parts)),
+            "staff": (SWEEP_EVERY, parts.staff.run),
+            "nightly": (
+                NIGHTLY_SECONDS,
+                lambda: queue_refresh(connection, parts.knowledge, datetime.now(UTC)),
+            ),
+        },
         before_exit=before_exit,
         outage=outage,
     ).work()

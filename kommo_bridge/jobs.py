@@ -11,11 +11,13 @@ import os
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from redis import Redis
+from redis.exceptions import RedisError
 from rq import Retry, get_current_job
 
 from kommo_bridge.ai.assistant import Assistant
@@ -25,6 +27,7 @@ from kommo_bridge.answers.conversation import Rules
 from kommo_bridge.answers.record import close_record
 from kommo_bridge.answers.retries import STORE_WAIT
 from kommo_bridge.answers.sender import Sender
+from kommo_bridge.answers.staff import Staff
 from kommo_bridge.answers.state import ConversationStates
 from kommo_bridge.answers.steps import Steps
 from kommo_bridge.answers.sweep import Sweep
@@ -71,6 +74,7 @@ class Parts:
     client: KommoClient
     assistant: Assistant
     knowledge: Knowledge
+    staff: Staff
 
     def close(self) -> None:
         """Close the connections to both partners."""
@@ -88,7 +92,9 @@ def answer_widget_request(payload: Mapping[str, Any]) -> Retry | None:
     try:
         return _run(WidgetRequest.from_job(payload))
     finally:
-        if _has_process_of_its_own():  # RQ ends that process without `atexit`
+        if _has_process_of_its_own():  # no ticker beside it; RQ ends that process without `atexit`
+            with suppress(RedisError, StoreError):  # the next job writes it
+                process_parts().staff.run()
             flush_metrics()
 
 
@@ -146,13 +152,19 @@ def sweep(parts: Parts) -> int:
 def rules_of(integration: Integration, settings: Settings, request: WidgetRequest) -> Rules:
     """What the integration and the settings prescribe for the request's conversation."""
     phrases = [one.strip() for one in integration.handoff_phrases.splitlines()]
+    lead = request.entity_type == ENTITY_TYPES["lead"]
+    # Who tries an assistant here, by `flask chat` or a scenario, wants to read it.
+    mode = integration.mode if request.entity_type in ENTITY_TYPES.values() else "live"
     return Rules(
         reply_deadline=settings.reply_deadline_seconds,
         continue_deadline=settings.continue_deadline_seconds,
         burst=integration.burst_seconds,
         enabled=integration.enabled,
         handoff_phrases=tuple(one for one in phrases if one),
-        looks_up_tag=bool(integration.pause_tag) and request.entity_type == ENTITY_TYPES["lead"],
+        looks_up_tag=lead and (bool(integration.pause_tag) or mode == "test"),
+        mode=mode,  # type: ignore[arg-type]  # one of the choices of the field
+        silent=mode == "test" and not lead,
+        tells_lead=lead and bool(integration.lead_fields.strip()),
     )
 
 
@@ -181,14 +193,16 @@ def build_parts(settings: Settings, integrations: IntegrationStore | None = None
     client = KommoClient(Pacer(redis), settings.kommo_extra_hosts)
     metrics, incidents, memory = Metrics(redis), Incidents(redis), Conversations(redis)
     assistant, knowledge = build_assistant(settings, redis), Knowledge(integrations.database)
+    sender = Sender(client, integrations, metrics, incidents, Days(redis))
     steps = Steps(
         states=ConversationStates(redis),
         asker=Asker(assistant, memory, Usage(redis), metrics, incidents, knowledge, Gaps(redis)),
-        sender=Sender(client, integrations, metrics, incidents, Days(redis)),
+        sender=sender,
         memory=memory,
         metrics=metrics,
     )
-    return Parts(settings, redis, integrations, steps, client, assistant, knowledge)
+    staff = Staff(redis, integrations, sender, metrics)
+    return Parts(settings, redis, integrations, steps, client, assistant, knowledge, staff)
 
 
 def build_assistant(settings: Settings, redis: Redis | None = None) -> Assistant:

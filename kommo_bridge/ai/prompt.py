@@ -11,6 +11,7 @@ from typing import Any
 
 from openai.types.chat import ChatCompletionMessageParam
 
+from kommo_bridge.ai.moment import moment
 from kommo_bridge.ai.tools import Tools
 from kommo_bridge.conversations.memory import Exchange
 from kommo_bridge.integrations.integration import Integration
@@ -99,7 +100,10 @@ def messages(
 
 
 def _system(integration: Integration, question: Question, now: datetime, tools: Tools) -> str:
-    parts = [*_staying(integration, question.knowledge, tools), *_changing(question, now)]
+    parts = [
+        *_staying(integration, question.knowledge, tools),
+        *_changing(integration, question, now),
+    ]
     return "\n\n".join(parts)
 
 
@@ -113,9 +117,9 @@ def _staying(integration: Integration, knowledge: str, tools: Tools) -> Iterator
         yield rules
 
 
-def _changing(question: Question, now: datetime) -> Iterator[str]:
+def _changing(integration: Integration, question: Question, now: datetime) -> Iterator[str]:
     """What differs from question to question, last; short where the customer chose the words."""
-    yield f"{CHANGING}\nToday is {now:%A, %d %B %Y}, {now:%H:%M} UTC."
+    yield f"{CHANGING}\n{moment(integration, now)}"
     if question.lead_facts:
         facts = [
             f"{name[:MAX_FACT]!r}: {value[:MAX_LEAD_FACT]!r}"

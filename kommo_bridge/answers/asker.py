@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from kommo_bridge.ai.assistant import Assistant
@@ -13,6 +13,7 @@ from kommo_bridge.ai.messenger_text import MAX_UNITS, messenger_text
 from kommo_bridge.ai.prompt import Question
 from kommo_bridge.ai.tools import Search
 from kommo_bridge.answers.conversation import Outcome
+from kommo_bridge.answers.lead_facts import Facts
 from kommo_bridge.answers.wording import Wording
 from kommo_bridge.answers.words import says_handoff
 from kommo_bridge.conversations.gaps import Gaps
@@ -50,9 +51,14 @@ class Asker:
     gaps: Gaps
 
     def reply(
-        self, request: WidgetRequest, integration: Integration, said: str, seconds: float
+        self,
+        request: WidgetRequest,
+        integration: Integration,
+        said: str,
+        seconds: float,
+        facts: Facts = (),
     ) -> Reply:
-        """The AI's reply to what a customer said.
+        """The AI's reply to what a customer said; `facts` are those of the lead.
 
         Raises:
             AssistantError: There is none; `permanent` is true when asking again cannot help.
@@ -62,7 +68,7 @@ class Asker:
             reply = checked_reply(
                 partial(self._ask, integration),
                 integration,
-                self.question(request, integration, said),
+                replace(self.question(request, integration, said), lead_facts=facts),
                 self.memory.history(request, integration),
                 seconds,
             )

@@ -5,9 +5,10 @@ it had arrived. The other Salesbots of a turn are let go only after Kommo has ac
 """
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from http import HTTPStatus
 
+from kommo_bridge.answers.called import Called
 from kommo_bridge.answers.changes import Changes
 from kommo_bridge.answers.conversation import (
     CONTINUED,
@@ -17,6 +18,8 @@ from kommo_bridge.answers.conversation import (
     Outcome,
     Turn,
 )
+from kommo_bridge.answers.modes import leaves_as
+from kommo_bridge.answers.notice import notice_of
 from kommo_bridge.answers.retries import HOLD_WHILE_SENDING
 from kommo_bridge.answers.sender import Sender
 from kommo_bridge.answers.state import ConversationState
@@ -27,23 +30,7 @@ from kommo_bridge.answers.view import View
 from kommo_bridge.answers.wording import Wording
 from kommo_bridge.conversations.memory import Conversations
 from kommo_bridge.integrations.integration import Integration
-from kommo_bridge.kommo.continuation import Continuation
-from kommo_bridge.kommo.results import CallResult
 from kommo_bridge.kommo.slot import NotNow
-from kommo_bridge.kommo.widget_request import WidgetRequest
-
-
-@dataclass(frozen=True)
-class Called:
-    """A finished call: `target` is the message as it was, `begun` as noted before the call."""
-
-    begun: Message
-    target: Message
-    waiting: WidgetRequest
-    outcome: Outcome
-    turn: Turn | None
-    body: Continuation
-    result: CallResult
 
 
 class Calls:
@@ -87,7 +74,8 @@ class Calls:
             later = replace(target, next_at=view.now + booked.seconds)
             return self.state.keep(Changes(messages=(later,)))
         waiting = view.request_of(target.job_id)
-        body = self.sender.body(waiting, outcome, self.integration, plain=target.plain)
+        spoken = leaves_as(outcome, target, view.conversation.rules)
+        body = self.sender.body(waiting, spoken, self.integration, plain=target.plain)
         with booked as slot:
             begun = replace(
                 target,
@@ -100,7 +88,7 @@ class Calls:
                 return view
             started = time.monotonic()
             result = self.sender.call(slot, waiting, body, self.integration)
-        called = Called(begun, target, waiting, outcome, turn, body, result)
+        called = Called(begun, target, waiting, outcome, spoken, turn, body, result)
         return self._judge(called, view, view.now + time.monotonic() - started)
 
     def _begin(self, begun: Message, view: View, turn: Turn | None) -> View:
@@ -125,7 +113,7 @@ class Calls:
             result,
             called.target,
             handlers=bool(called.body.shows),
-            short=outcome.silent or outcome.source == "fallback",
+            short=called.spoken.silent or outcome.source == "fallback",
             token_changed=fresh is not None,
             late=now >= called.target.at + view.conversation.rules.reply_deadline,
         )
@@ -139,8 +127,8 @@ class Calls:
 
     def _accepted(self, called: Called, view: View) -> View:
         """The customer has the reply: remember it, and let the turn's other Salesbots go."""
-        self.sender.continued(called.waiting, called.outcome)
-        outcome, turn = called.outcome, called.turn
+        outcome, spoken, turn = called.outcome, called.spoken, called.turn
+        self.sender.continued(called.waiting, outcome, spoken)
         ended = replace(called.begun, state=CONTINUED, unknown_since=None)
         if turn is None:
             return self.state.keep(Changes(messages=(ended,)))
@@ -148,6 +136,7 @@ class Calls:
         said = question(members)
         if said and outcome.status in ("success", "handoff"):
             self.memory.remember(called.waiting, self.integration, said, outcome.reply)
+        handed_over = outcome.status == "handoff" and not spoken.silent
         others = [one for one in members if one.waits and one.job_id != ended.job_id]
         let_go = [replace(one, outcome=SKIP, next_at=0.0) for one in others if not one.let_go]
         view = self.state.keep(
@@ -155,13 +144,16 @@ class Calls:
                 turns=view.conversation.without_turn(turn),
                 messages=(ended, *let_go),
                 error=outcome.error,
-                pause_hours=self.integration.handoff_hours if outcome.status == "handoff" else 0,
+                pause_hours=self.integration.handoff_hours if handed_over else 0,
                 reason=outcome.reason,
-                no_text_said=outcome.source == "no_text",
-                disclosed_days=self._disclosed_days(outcome),
+                no_text_said=outcome.source == "no_text" and not spoken.silent,
+                disclosed_days=0 if spoken.silent else self._disclosed_days(outcome),
+                notice=notice_of(
+                    outcome, said, self.integration, called.waiting, hint=spoken.silent
+                ),
             )
         )
-        if view.kept:
+        if view.kept and not spoken.silent:
             self.sender.answered(called.waiting, self.integration, outcome, members[0].at, view.now)
         return view
 

@@ -4,8 +4,9 @@ import json
 from dataclasses import asdict, dataclass
 
 from kommo_bridge.answers.conversation import Message, Turn
+from kommo_bridge.answers.notice import Notice
 from kommo_bridge.answers.record import OPEN_KEY, record_fields, record_key, texts_kept_seconds
-from kommo_bridge.answers.retries import HOLD, SWEEP_MARGIN
+from kommo_bridge.answers.retries import HOLD, STAFF_SECONDS, SWEEP_MARGIN
 from kommo_bridge.answers.view import View
 from kommo_bridge.conversations import keys
 
@@ -26,7 +27,8 @@ class Changes:
         pause_hours, reason: A human has the conversation from now on.
         no_text_said: The customer was asked to write.
         disclosed_days: For how many days the customer knows that an assistant answers.
-        tagged: Whether the lead has the pause tag.
+        tagged: Whether the lead's tags leave it to a human.
+        notice: What staff are told on the lead, of the first of `messages`.
         hold: For how many seconds this run keeps the conversation.
         unless_paused: Keep nothing when a human has the conversation.
     """
@@ -39,6 +41,7 @@ class Changes:
     no_text_said: bool = False
     disclosed_days: int = 0
     tagged: bool | None = None
+    notice: Notice | None = None
     hold: float = HOLD
     unless_paused: bool = False
 
@@ -62,6 +65,8 @@ def commands_of(changes: Changes, view: View, entity: str, person: str) -> list[
         commands += [("HSET", record_key(one.job_id), "error", changes.error) for one in ended]
     if unneeded := _unneeded(changes, view):
         commands.append(("HDEL", keys.texts_key(entity), *unneeded))
+    if changes.notice:
+        commands += _staff(changes.notice, changes.messages[0].job_id, keys.staff_key(entity), view)
     return [*commands, *_marks(changes, entity, person)]
 
 
@@ -86,6 +91,15 @@ def _turns(key: str, person: str, turns: tuple[Turn, ...], kept_seconds: int) ->
         return [("HDEL", key, person)]
     text = json.dumps([asdict(turn) for turn in turns], ensure_ascii=False)
     return [("HSET", key, person, text), ("EXPIRE", key, kept_seconds)]
+
+
+def _staff(notice: Notice, job_id: str, key: str, view: View) -> list[Command]:
+    text = json.dumps(asdict(notice) | {"at": view.now}, ensure_ascii=False)
+    return [
+        ("HSET", key, job_id, text),
+        ("EXPIRE", key, int(2 * STAFF_SECONDS)),
+        ("ZADD", keys.STAFF_OPEN_KEY, f"{view.now:.3f}", job_id),
+    ]
 
 
 def _unneeded(changes: Changes, view: View) -> list[str]:

@@ -12,6 +12,7 @@ from kommo_bridge.conversations.handoff import HandoffReason
 from kommo_bridge.kommo.continuation import Status
 
 State = Literal["open", "continued", "given_up"]
+Mode = Literal["live", "hint", "test"]
 Source = Literal["ai", "fallback", "no_text", "handoff", "silence"]
 
 OPEN: State = "open"
@@ -137,7 +138,13 @@ class Turn:
 
 @dataclass(frozen=True)
 class Rules:
-    """What the integration and the settings prescribe for a conversation; times in seconds."""
+    """What the integration and the settings prescribe for a conversation; times in seconds.
+
+    Attributes:
+        mode: In `hint` replies are notes for staff; `test` is decided by tags.
+        silent: Nobody is answered: the mode is `test`, and this is no lead that could have a tag.
+        tells_lead: The model is told some fields of the lead.
+    """
 
     reply_deadline: float
     continue_deadline: float
@@ -145,6 +152,9 @@ class Rules:
     enabled: bool = True
     handoff_phrases: tuple[str, ...] = ()
     looks_up_tag: bool = False
+    mode: Mode = "live"
+    silent: bool = False
+    tells_lead: bool = False
 
 
 @dataclass(frozen=True)
@@ -156,7 +166,7 @@ class Conversation:
         messages: The messages that have not ended, oldest first.
         turns: The turns under way, oldest first.
         paused: A human has it: an operator's pause, or a handoff.
-        tagged: Whether the lead has the pause tag; None when not looked up lately.
+        tagged: Whether the lead's tags leave it to a human; None when not looked up lately.
         no_text_said: The customer was asked for text a moment ago.
         cap: The cap that is reached, or empty.
     """

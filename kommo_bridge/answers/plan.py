@@ -16,6 +16,7 @@ Where to find each rule:
 * a failed call holds the next turn back for 15 s  `turns.holds_back_until`
 * and then gives way to the next one's deadline .. `turns.gives_way`
 * a sentence of ours instead of the AI's ......... the functions of `words.RULES`
+* hints; who is answered in a test ............... `modes.leaves_as`; `modes.silenced`
 * a handoff begins; while a human has it ......... `calls._accepted`; `_leave_to_the_human`
 * hand-made bots and persons of one lead ......... `turns._joined`; `view` shows one person alone
 * a Salesbot is given up ......................... `turns.is_over`
@@ -64,7 +65,7 @@ from kommo_bridge.answers.words import find_words
 
 def plan(conversation: Conversation, now: float) -> Step:
     """The next step in a conversation; `now` in seconds since the epoch, by Redis' clock."""
-    if conversation.paused or conversation.tagged:
+    if conversation.paused or conversation.tagged or conversation.rules.silent:
         return _leave_to_the_human(conversation, now)
     turns = last_minute_first(conversation, turns_of(conversation), now)
     waits: list[float] = []

@@ -43,6 +43,12 @@ SWEEP_AGAIN = 30.0
 # If the sweep needs longer than this for one request, a partner hangs.
 SWEEP_SLOW = 3.5
 
+# Staff are told on the lead: again after a call that Kommo has not taken, for so long in all. No
+# other worker looks at one that is being written, which takes four calls and a lookup at most.
+STAFF_AGAIN = 10.0
+STAFF_SECONDS = 900.0
+STAFF_LEASE = 90.0
+
 # Shares of the reply deadline: how long texts may still join a turn, and the longest burst.
 JOIN_SHARE = 1 / 3
 BURST_SHARE = 1 / 4

@@ -2,11 +2,13 @@
 
 import logging
 import time
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from kommo_bridge.answers.conversation import Outcome
+from kommo_bridge.answers.lead_facts import STAGE, Facts, StageNames, facts_of, wanted
 from kommo_bridge.conversations.days import Answered, Days
 from kommo_bridge.conversations.keys import conversation_name, integration_name, person_digest
 from kommo_bridge.errors import KommoError, StoreError
@@ -14,6 +16,7 @@ from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.kommo.client import KommoClient
 from kommo_bridge.kommo.continuation import Continuation, continuation
+from kommo_bridge.kommo.crm import Crm, Lead
 from kommo_bridge.kommo.results import CallResult
 from kommo_bridge.kommo.slot import NotNow, Slot
 from kommo_bridge.kommo.widget_request import WidgetRequest
@@ -38,6 +41,7 @@ class Sender:
     metrics: Metrics
     incidents: Incidents
     days: Days
+    stages: StageNames = field(default_factory=StageNames)
 
     def book(self, integration: Integration, job_id: str) -> Slot | NotNow:
         """Book the next free call to the account; on `NotNow` the request keeps its place."""
@@ -89,14 +93,19 @@ class Sender:
             log_event(logger, "reply too long for show, sent in data only", job=request.job_id)
         return made
 
-    def continued(self, request: WidgetRequest, outcome: Outcome) -> None:
-        """Note an accepted call; only a reply or a handoff resolves `answers_fail`."""
+    def continued(self, request: WidgetRequest, outcome: Outcome, spoken: Outcome) -> None:
+        """Note an accepted call; only a reply or a handoff resolves `answers_fail`.
+
+        Args:
+            outcome: What was found for the customer.
+            spoken: What the Salesbot was continued with: nothing, where replies are hints.
+        """
         good: tuple[str, ...] = (TOKEN_REFUSED, BLOCKED_BY_KOMMO)
         if outcome.status in ("success", "handoff") and not outcome.silent:
             good = (*good, ANSWERS_FAIL)
         bad = (ANSWERS_FAIL,) if outcome.error else ()
         self.incidents.note(integration_name(request), bad=bad, good=good, reason=outcome.error)
-        self.metrics.count("kommo_bridge_answers", outcome.status)
+        self.metrics.count("kommo_bridge_answers", spoken.status)
         if outcome.status == "handoff" and not outcome.silent:
             self.metrics.count("kommo_bridge_handoffs", outcome.handoff_reason)
         seconds = time.time() - request.accepted_at
@@ -106,7 +115,7 @@ class Sender:
             "salesbot continued",
             job=request.job_id,
             subdomain=request.subdomain,
-            status=outcome.status,
+            status=spoken.status,
             seconds_in_all=round(seconds, 3),
         )
 
@@ -155,25 +164,32 @@ class Sender:
         changed = found and found.access_token and found.access_token != integration.access_token
         return found if changed else None
 
-    def is_tagged(self, request: WidgetRequest, integration: Integration) -> bool:
-        """Whether the lead has the integration's pause tag; False when Kommo cannot say."""
+    def crm(self, request: WidgetRequest, integration: Integration) -> Crm:
+        """The CRM of the request's account, where its Salesbot waits too."""
+        place = urlsplit(request.return_url)
+        base_url = f"{place.scheme}://{place.netloc}"
+        return Crm(self.client, integration.host, integration.access_token, base_url)
+
+    def lead(self, request: WidgetRequest, integration: Integration) -> Lead | None:
+        """The lead of the request; None when Kommo cannot say."""
         try:
-            place = urlsplit(request.return_url)
-            tags = self.client.lead_tags(
-                integration.host,
-                request.entity_id,
-                integration.access_token,
-                base_url=f"{place.scheme}://{place.netloc}",
-            )
+            return self.crm(request, integration).lead(request.entity_id)
         except KommoError as error:
             log_event(
                 logger,
-                "pause tag lookup failed, replying anyway",
+                "lead lookup failed",
                 level=logging.WARNING,
                 job=request.job_id,
                 subdomain=request.subdomain,
                 error=str(error),
             )
-            return False
-        wanted = integration.pause_tag.strip().casefold()
-        return any(tag.strip().casefold() == wanted for tag in tags)
+            return None
+
+    def lead_facts(self, request: WidgetRequest, integration: Integration, lead: Lead) -> Facts:
+        """What the model is told of the lead; without the stage when Kommo does not name it."""
+        names, stage = wanted(integration.lead_fields), ""
+        if lead.stage and STAGE in map(str.casefold, names):
+            number, crm = lead.stage, self.crm(request, integration)
+            with suppress(KommoError):
+                stage = self.stages.get(crm.host, number, lambda: crm.stage_name(number))
+        return facts_of(lead, names, stage)

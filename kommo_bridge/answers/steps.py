@@ -17,8 +17,10 @@ from redis.exceptions import RedisError
 
 from kommo_bridge.answers.asker import Asker, outcome_of
 from kommo_bridge.answers.calls import Calls
-from kommo_bridge.answers.changes import Changes
+from kommo_bridge.answers.changes import TAG_REMEMBERED_SECONDS, Changes
 from kommo_bridge.answers.conversation import CONTINUED, Outcome, Rules, Turn
+from kommo_bridge.answers.lead_facts import Facts
+from kommo_bridge.answers.modes import silenced
 from kommo_bridge.answers.plan import plan
 from kommo_bridge.answers.retries import ASK_HOLD_MARGIN, BUSY_WAIT, SHORT_WAIT, wait_after
 from kommo_bridge.answers.sender import Sender
@@ -30,6 +32,7 @@ from kommo_bridge.answers.wording import Wording
 from kommo_bridge.conversations.memory import Conversations
 from kommo_bridge.errors import AssistantError, ContinuedWithFailure, KommoError
 from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.kommo.crm import Lead
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.telemetry.logs import log_event
 from kommo_bridge.telemetry.metrics import Metrics
@@ -92,6 +95,7 @@ class _Run:
         self.integration = integration
         self.rules = rules
         self.state = state
+        self.lead: tuple[float, Lead | None] = (0.0, None)
         self.wording = Wording(integration, parts.memory, request)
         calls = Calls(parts.sender, parts.memory, state, integration, self.wording)
         self.steps: dict[type[Step], Callable[[Any, View], View]] = {
@@ -159,9 +163,23 @@ class _Run:
         raise KommoError(view.error, permanent=True)
 
     def _look_up(self, _step: LookUp, _view: View) -> View:
-        """Look up the pause tag."""
-        tagged = self.parts.sender.is_tagged(self.request, self.integration)
-        return self.state.keep(Changes(tagged=tagged))
+        """Look up the tags of the lead."""
+        lead = self._lead()
+        return self.state.keep(Changes(tagged=silenced(lead, self.integration)))
+
+    def _lead(self) -> Lead | None:
+        """The lead, read now and remembered by this run for as long as its tags are."""
+        found = self.parts.sender.lead(self.request, self.integration)
+        self.lead = (time.monotonic() + TAG_REMEMBERED_SECONDS, found)
+        return found
+
+    def _lead_facts(self) -> Facts:
+        """What the model is told of the lead; nothing when Kommo cannot say."""
+        if not self.rules.tells_lead:
+            return ()
+        until, lead = self.lead
+        lead = lead if time.monotonic() < until else self._lead()
+        return self.parts.sender.lead_facts(self.request, self.integration, lead) if lead else ()
 
     def _close(self, step: Close, view: View) -> View:
         """Remove a turn that is over."""
@@ -186,8 +204,10 @@ class _Run:
             return view
         said, started = question(view.conversation.members(step.turn)), time.monotonic()
         try:
-            reply = self.parts.asker.reply(self.request, self.integration, said, step.seconds)
-            opening = self.wording.opening(said)
+            facts = self._lead_facts()
+            left = step.seconds - since(started)
+            reply = self.parts.asker.reply(self.request, self.integration, said, left, facts)
+            opening = "" if self.rules.mode == "hint" else self.wording.opening(said)
             outcome = outcome_of(
                 reply, self.rules.handoff_phrases, self.wording, said, opening=opening
             )

@@ -1,5 +1,6 @@
 """A sender for somebody who chats at the terminal: Kommo is not called."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,11 +8,13 @@ from typing import Any
 from kommo_bridge.ai.dialogue import Reply
 from kommo_bridge.answers.asker import Asker
 from kommo_bridge.answers.conversation import SKIP, Outcome
+from kommo_bridge.answers.lead_facts import Facts
 from kommo_bridge.answers.retries import wait_after
 from kommo_bridge.answers.sender import Sender
 from kommo_bridge.errors import AssistantError
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.kommo.continuation import Continuation
+from kommo_bridge.kommo.crm import Lead
 from kommo_bridge.kommo.results import CallResult
 from kommo_bridge.kommo.slot import NotNow, Slot
 from kommo_bridge.kommo.widget_request import WidgetRequest
@@ -47,16 +50,21 @@ class Terminal(Sender):
         """Always accepted."""
         return CallResult(ACCEPTED)
 
-    def continued(self, request: WidgetRequest, outcome: Outcome) -> None:  # noqa: ARG002
+    def continued(
+        self,
+        request: WidgetRequest,  # noqa: ARG002
+        outcome: Outcome,
+        spoken: Outcome,  # noqa: ARG002
+    ) -> None:
         """Nothing is counted."""
         self.said.append(outcome)
 
     def answered(self, *_turn: Any) -> None:
         """Nothing is counted."""
 
-    def is_tagged(self, request: WidgetRequest, integration: Integration) -> bool:  # noqa: ARG002
+    def lead(self, request: WidgetRequest, integration: Integration) -> Lead | None:  # noqa: ARG002
         """There is no lead."""
-        return False
+        return None
 
 
 @dataclass(frozen=True)
@@ -65,21 +73,29 @@ class TerminalAsker(Asker):
 
     Attributes:
         show: Takes one line for the one who waits.
+        trace: Takes each reply with the seconds that it took.
     """
 
     show: Callable[[str], None]
+    trace: Callable[[Reply, float], None] = lambda _reply, _seconds: None
     failed: list[AssistantError] = field(default_factory=list)
 
     def reply(
-        self, request: WidgetRequest, integration: Integration, said: str, seconds: float
+        self,
+        request: WidgetRequest,
+        integration: Integration,
+        said: str,
+        seconds: float,
+        facts: Facts = (),
     ) -> Reply:
         """As the asker, with less patience.
 
         Raises:
             AssistantError: There is none; permanent also after a few tries.
         """
+        started = time.monotonic()
         try:
-            return super().reply(request, integration, said, seconds)
+            reply = super().reply(request, integration, said, seconds, facts)
         except AssistantError as error:
             wait = max(error.retry_after_seconds or 0.0, wait_after(len(self.failed)))
             self.failed.append(error)
@@ -89,3 +105,5 @@ class TerminalAsker(Asker):
                 raise AssistantError(str(error), permanent=True) from None
             self.show(f"{error}; asked again in {wait:.0f} s")
             raise
+        self.trace(reply, time.monotonic() - started)
+        return reply

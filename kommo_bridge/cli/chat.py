@@ -5,12 +5,14 @@ import secrets
 import time
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
 from kommo_bridge.cli.tables import errors_as_messages
 from kommo_bridge.conversations.keys import conversation_name
+from kommo_bridge.conversations.money import Paid, cost, shown
 from kommo_bridge.english import counted
 from kommo_bridge.errors import BridgeError
 from kommo_bridge.integrations.integration import Integration
@@ -19,9 +21,11 @@ from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.settings import Settings
 
 if TYPE_CHECKING:
+    from kommo_bridge.ai.dialogue import Reply
     from kommo_bridge.jobs import Parts
 
 CHAT_SECONDS = 86400
+TRACED_CHARACTERS = 200
 
 
 def chat_command(store: IntegrationStore, settings: Settings) -> click.Command:
@@ -30,7 +34,10 @@ def chat_command(store: IntegrationStore, settings: Settings) -> click.Command:
     @click.command("chat")
     @click.argument("name")
     @click.option("--customer", default="", help="The customer's name, as Kommo would tell it.")
-    def chat(name: str, customer: str) -> None:
+    @click.option(
+        "--trace", is_flag=True, help="Show tools, what they found, tokens, money and seconds."
+    )
+    def chat(name: str, customer: str, *, trace: bool) -> None:
         """Talk with the assistant of NAME here: its memory, handoff, caps and AI are real.
 
         Kommo is not called. What was said is forgotten at the end; tokens count as used.
@@ -49,7 +56,7 @@ def chat_command(store: IntegrationStore, settings: Settings) -> click.Command:
             try:
                 while message := _ask():
                     request = _request(integration, message, customer, entity_id)
-                    _say(request, integration, parts)
+                    _say(request, integration, parts, trace=trace)
             finally:
                 log.setLevel(level)
                 conversation = conversation_name(_request(integration, "", "", entity_id))
@@ -67,13 +74,15 @@ def _ask() -> str:
         return ""
 
 
-def _say(request: WidgetRequest, integration: Integration, parts: "Parts") -> None:
+def _say(request: WidgetRequest, integration: Integration, parts: "Parts", *, trace: bool) -> None:
     from kommo_bridge.answers.terminal import Terminal, TerminalAsker  # noqa: PLC0415
     from kommo_bridge.jobs import rules_of  # noqa: PLC0415
 
     terminal = Terminal(**vars(parts.steps.sender))
     asker = TerminalAsker(
-        **vars(parts.steps.asker), show=lambda text: click.echo(f"           [{text}]")
+        **vars(parts.steps.asker),
+        show=_show,
+        trace=partial(_trace, integration) if trace else lambda _reply, _seconds: None,
     )
     steps = replace(parts.steps, sender=terminal, asker=asker)
     rules = rules_of(integration, parts.settings, request)
@@ -84,13 +93,37 @@ def _say(request: WidgetRequest, integration: Integration, parts: "Parts") -> No
     text = "(says nothing)" if outcome.silent else outcome.spoken.replace("\n", "\n           ")
     click.echo(f"assistant: {text}")
     if outcome.error:
-        click.echo(f"           [{outcome.status}: {outcome.error}]")
-    elif outcome.status != "success":
-        click.echo(f"           [{outcome.status}]")
-    if outcome.status == "handoff":
+        _show(f"{outcome.status}: {outcome.error}")
+    elif outcome.status == "handoff":
+        _show(f"handoff: {outcome.handoff_reason}. {outcome.summary}".strip(". "))
         hours = counted(integration.handoff_hours, "hour")
-        click.echo(f"           [a human answers now, for {hours}; here: you go on]")
+        _show(f"a human answers now, for {hours}; here: you go on")
+    elif outcome.status != "success":
+        _show(outcome.status)
+    if outcome.status == "handoff":
         parts.steps.memory.resume(conversation_name(request))
+
+
+def _show(text: str) -> None:
+    click.echo(f"           [{text}]")
+
+
+def _trace(integration: Integration, reply: "Reply", seconds: float) -> None:
+    """What one reply took: tools and what they found, tokens, money, time."""
+    for used in reply.used:
+        found = " ".join(used.result.split())
+        more = " ..." if len(found) > TRACED_CHARACTERS else ""
+        _show(f"{used.tool}({used.asked!r}): {found[:TRACED_CHARACTERS]}{more}")
+    for gap in reply.gaps:
+        _show(f"a gap: {gap}")
+    spent = [
+        f"{reply.tokens:,} tokens ({reply.prompt_tokens:,} asked, {reply.cached_tokens:,} of them "
+        "cached)"
+    ]
+    paid = Paid(reply.tokens, reply.prompt_tokens, reply.cached_tokens)
+    if money := cost(integration, paid):
+        spent.append(shown(money, integration.currency))
+    _show(", ".join([*spent, f"{seconds:.1f} s"]))
 
 
 def _request(

@@ -10,6 +10,8 @@ from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.redis_client import PREFIX
 
+# What staff are to be told on the lead: job id -> seconds since the epoch.
+STAFF_OPEN_KEY = f"{PREFIX}staff:open"
 ENTITY_TYPES = {"lead": "2", "contact": "1", "customer": "12"}
 
 
@@ -66,6 +68,11 @@ def disclosed_key(name: str) -> str:
 def tagged_key(name: str) -> str:
     """The Redis key that remembers whether the lead has the pause tag."""
     return f"{_key(name)}:tagged"
+
+
+def staff_key(name: str) -> str:
+    """The Redis key of what staff are to be told on the lead."""
+    return f"{_key(name)}:staff"
 
 
 def turn_key(name: str) -> str:

@@ -19,6 +19,7 @@ from kommo_bridge.conversations.keys import (
     open_key,
     pause_key,
     person_digest,
+    staff_key,
     texts_key,
     turns_key,
 )
@@ -144,7 +145,7 @@ class Conversations:
         key = turns_key(name)
         with self._redis.pipeline() as pipeline:
             pipeline.llen(key)
-            others = (texts_key, open_key, no_text_key, disclosed_key)
+            others = (texts_key, open_key, no_text_key, disclosed_key, staff_key)
             pipeline.delete(key, *(one(name) for one in others))
             return int(pipeline.execute()[0])
 

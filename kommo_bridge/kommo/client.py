@@ -31,11 +31,7 @@ from kommo_bridge.outgoing.total_limit import total_limit
 CONNECT_TIMEOUT_SECONDS = 4.0
 READ_TIMEOUT_SECONDS = 6.0
 TOTAL_SECONDS = 10.0
-# A side lookup: it must not hold up the reply.
-LOOKUP_SECONDS = 3.0
 MAX_RESPONSE_BYTES = 64 * 1024
-# A lead brings all its fields, which may hold long texts.
-MAX_LEAD_BYTES = 2 * 1024 * 1024
 # With an older slot we look again: the account may have been paused meanwhile.
 FRESH_SECONDS = 0.05
 
@@ -126,49 +122,41 @@ class KommoClient:
             is_admin=self._is_admin(host, access_token, base_url, body.get("current_user_id")),
         )
 
-    def lead_tags(
-        self, host: str, lead_id: int, access_token: str, *, base_url: str | None = None
-    ) -> list[str]:
-        """The names of a lead's tags. https://developers.kommo.com/reference/get-lead
-
-        Args:
-            host, base_url: As in `account`.
-
-        Raises:
-            KommoError: Kommo did not answer, or refused, or the account is paused.
-        """
-        path = f"/api/v4/leads/{lead_id}"
-        response = self.get(
-            host, path, access_token, base_url, seconds=LOOKUP_SECONDS, max_bytes=MAX_LEAD_BYTES
-        )
-        embedded = object_of(response).get("_embedded")
-        tags = embedded.get("tags") if isinstance(embedded, dict) else None
-        listed = tags if isinstance(tags, list) else []
-        found = [tag.get("name") for tag in listed if isinstance(tag, dict)]
-        return [name for name in found if isinstance(name, str)]
-
     def get(
         self, host: str, path: str, access_token: str, base_url: str | None, **limits: Any
     ) -> requests.Response:
-        """One lookup in a slot of its own. Only continue calls reveal a block, see `blocks`: a
-        lookup may need a right that they do not need.
+        """One lookup; the arguments are those of `call`."""
+        return self.call(host, "GET", path, access_token, base_url, **limits)
+
+    def call(
+        self,
+        host: str,
+        method: str,
+        path: str,
+        access_token: str,
+        base_url: str | None,
+        **options: Any,
+    ) -> requests.Response:
+        """One call in a slot of its own. Only continue calls reveal a block, see `blocks`: another
+        one may need a right that they do not need.
 
         Args:
             path: With its query; `host` and `base_url` as in `account`.
-            limits: `seconds` and `max_bytes` of this call.
+            options: `json`, the body; `seconds` and `max_bytes` of this call.
 
         Raises:
-            KommoError: There was no response, or the account is paused.
+            KommoError: There was no response, or the account is paused; `arrived` says whether
+                Kommo may have taken the call all the same.
         """
         base_url = check_base_url(base_url or f"https://{host}", host, self._extra_hosts)
-        seconds = limits.get("seconds", self._total_seconds)
+        seconds = options.get("seconds", self._total_seconds)
         booked = self._pacer.book(host, seconds, may_probe=False)
         if isinstance(booked, NotNow):
             raise KommoError(
                 "the account is paused or busy", permanent=False, retry_after_seconds=booked.seconds
             )
         with booked as slot:
-            response = self._send(slot, "GET", base_url + path, access_token, **limits)
+            response = self._send(slot, method, base_url + path, access_token, **options)
             if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
                 self._pacer.limited(host, pause_after_429(response))
         return response

@@ -2,7 +2,8 @@
 
 from http import HTTPStatus
 
-from kommo_bridge.kommo.client import LOOKUP_SECONDS, KommoClient
+from kommo_bridge.kommo.client import KommoClient
+from kommo_bridge.kommo.crm import LOOKUP_SECONDS
 from kommo_bridge.kommo.response import object_of
 
 # An id takes about a hundred bytes beside its links; a contact may have some thousand leads.

@@ -95,6 +95,17 @@ def days_left(access_token: str, now: float) -> float | None:
         return None
 
 
+def scopes(access_token: str) -> tuple[str, ...] | None:
+    """What a long-lived access token may be used for, as it states itself; None if it does not."""
+    try:
+        found = _decode_unverified(access_token).get("scopes")
+    except InvalidToken:
+        return None
+    if not isinstance(found, list):
+        return None
+    return tuple(one for one in found if isinstance(one, str) and NAME.fullmatch(one))
+
+
 def sign_bot_token(claims: dict[str, Any], secret: str, algorithm: str = "HS512") -> str:
     """Sign claims as Kommo does, for test tokens."""
     return jwt.encode(claims, secret, algorithm=algorithm)

@@ -13,7 +13,7 @@ from kommo_bridge.kommo.client import KommoClient
 from kommo_bridge.kommo.pacing import Pacer
 from kommo_bridge.kommo.results import AccountAnswer
 from kommo_bridge.kommo.return_url import base_url_of
-from kommo_bridge.kommo.tokens import days_left
+from kommo_bridge.kommo.tokens import days_left, scopes
 from kommo_bridge.monitoring.check import Context, Finding
 from kommo_bridge.monitoring.kinds import EXPIRY_STEPS_DAYS
 from kommo_bridge.redis_client import connect
@@ -21,6 +21,8 @@ from kommo_bridge.redis_client import connect
 REDIS_SECONDS = 5
 SKEW_WARNING_SECONDS = 30
 SKEW_FAULT_SECONDS = 60
+# Needed for everything but the continue call.
+CRM_SCOPE = "crm"
 
 
 def check_kommo(context: Context) -> Iterator[Finding]:
@@ -30,6 +32,7 @@ def check_kommo(context: Context) -> Iterator[Finding]:
         yield Finding("access token", "fault", text)
         return
     yield from _expiry(context)
+    yield _scopes(context.integration)
     own, extra_hosts = context.integration.host, context.settings.kommo_extra_hosts
     base_url = base_url_of(own, extra_hosts)
     if base_url != f"https://{own}":
@@ -82,6 +85,17 @@ def _expiry(context: Context) -> Iterator[Finding]:
         yield Finding("token expiry", "warning", f"ends in {days:.0f} days: make a new one")
     else:
         yield Finding("token expiry", "ok", f"ends in {days:.0f} days")
+
+
+def _scopes(integration: Integration) -> Finding:
+    """What the token states that it may be used for: nothing is asked."""
+    found = scopes(integration.access_token)
+    if found is None:
+        return Finding("scopes", "warning", "the token does not say what it may be used for")
+    if CRM_SCOPE not in found:
+        text = "no crm: Kommo will refuse notes, tasks and tags, and tell nothing of leads"
+        return Finding("scopes", "fault", f"{text}; make a token with access to the CRM")
+    return Finding("scopes", "ok", f"{', '.join(found)}: notes, tasks, tags and lead fields work")
 
 
 def _admin(seen: AccountAnswer) -> Finding:

@@ -13,10 +13,10 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from types import FrameType
+from types import FrameType, MappingProxyType
 from typing import Any
 
 from redis import Redis
@@ -26,7 +26,6 @@ from rq.job import Job
 from rq.logutils import setup_loghandlers
 from rq.worker import BaseWorker, WorkerStatus
 
-from kommo_bridge.answers.retries import SWEEP_EVERY
 from kommo_bridge.errors import BridgeError
 from kommo_bridge.queue.intake import Intake
 from kommo_bridge.queue.job_timeout import TickedDeathPenalty
@@ -61,8 +60,8 @@ class ThreadWorker(BaseWorker):
         concurrency: `WORKER_CONCURRENCY`.
         grace_seconds: How long SIGTERM waits for running jobs before it hands them back.
         functions: What a job may call, by full name; any other job is dropped.
-        sweep: Called every second; looks after overdue answers.
-        nightly: Called every minute; queues what is to be done once a night.
+        beside: What is done beside the jobs in a thread of its own, by name: after how many
+            seconds again, and what.
         before_exit: Called before running jobs are handed back, where the process ends without
             `atexit`.
         outage: What this process knows of Redis.
@@ -79,8 +78,7 @@ class ThreadWorker(BaseWorker):
         concurrency: int,
         grace_seconds: float,
         functions: Collection[str],
-        sweep: Callable[[], object] | None = None,
-        nightly: Callable[[], object] | None = None,
+        beside: Mapping[str, tuple[float, Callable[[], object]]] = MappingProxyType({}),
         before_exit: Callable[[], object] = lambda: None,
         outage: Outage | None = None,
         wedged_seconds: float = WEDGED_SECONDS,
@@ -109,7 +107,7 @@ class ThreadWorker(BaseWorker):
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="job")
         self._recovery = Recovery(queue, LEASE_SECONDS, RECOVERY_SECONDS)
         schedule = Schedule(queue, LEASE_SECONDS)
-        tasks = [*self._tasks(sweep, nightly), *schedule.tasks(RECOVERY_SECONDS)]
+        tasks = [*self._tasks(beside), *schedule.tasks(RECOVERY_SECONDS)]
         self._ticker = Ticker(tasks, at_end=schedule.stop, outage=self._outage)
 
     @property
@@ -197,9 +195,7 @@ class ThreadWorker(BaseWorker):
         """Busy as long as any thread is: RQ knows one job per worker."""
         super().set_state(WorkerStatus.BUSY if self._running else state, pipeline)
 
-    def _tasks(
-        self, sweep: Callable[[], object] | None, nightly: Callable[[], object] | None
-    ) -> list[Task]:
+    def _tasks(self, beside: Mapping[str, tuple[float, Callable[[], object]]]) -> list[Task]:
         """What the ticker does beside the jobs."""
         own = [
             Task("timeouts", 0.0, self._watch_timeouts),
@@ -208,11 +204,8 @@ class ThreadWorker(BaseWorker):
             Task("recover", RECOVERY_SECONDS, self._recovery.run),
             Task("clean", CLEAN_SECONDS, self._recovery.clean),
         ]
-        if sweep:
-            own.append(Task("sweep", SWEEP_EVERY, in_background("sweep", sweep, self._outage)))
-        if nightly:
-            task = in_background("nightly", nightly, self._outage)
-            own.append(Task("nightly", NIGHTLY_SECONDS, task))
+        for name, (seconds, action) in beside.items():
+            own.append(Task(name, seconds, in_background(name, action, self._outage)))
         return own
 
     def _keep_leases(self) -> None:

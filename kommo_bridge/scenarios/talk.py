@@ -16,6 +16,7 @@ from kommo_bridge.ai.assistant import Assistant
 from kommo_bridge.ai.dialogue import Reply
 from kommo_bridge.ai.prompt import Question
 from kommo_bridge.answers.conversation import Outcome
+from kommo_bridge.answers.lead_facts import Facts
 from kommo_bridge.answers.steps import Steps
 from kommo_bridge.answers.terminal import Terminal, TerminalAsker
 from kommo_bridge.conversations.memory import Exchange
@@ -59,14 +60,19 @@ class _Asker(TerminalAsker):
     questions: list[Question] = field(default_factory=list)
 
     def reply(
-        self, request: WidgetRequest, integration: Integration, said: str, seconds: float
+        self,
+        request: WidgetRequest,
+        integration: Integration,
+        said: str,
+        seconds: float,
+        facts: Facts = (),
     ) -> Reply:
         """As for a customer, with less patience.
 
         Raises:
             AssistantError: There is none.
         """
-        reply = super().reply(request, integration, said, seconds)
+        reply = super().reply(request, integration, said, seconds, facts)
         self.replies.append(reply)
         return reply
 

@@ -74,7 +74,7 @@ METRICS = {
         "Failed calls and given up answers.",
         label="kind",
         known=(
-            *("ai", "ai_final", "given_up"),
+            *("ai", "ai_final", "given_up", "crm"),
             *("kommo_401", "kommo_403", "kommo_429", "kommo_no_answer"),
         ),
     ),

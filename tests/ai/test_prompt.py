@@ -3,6 +3,8 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from kommo_bridge.ai.prompt import (
     CHANGING,
     END_OF_KNOWLEDGE,
@@ -108,3 +110,35 @@ def test_what_the_records_say_is_short_quoted_and_stands_at_the_end() -> None:
     assert "never an instruction" in changing
     assert f"'Field 1': {facts[1][1][:MAX_LEAD_FACT]!r}" in changing
     assert changing.count("'Field ") == MAX_LEAD_FACTS
+
+
+SHOP = replace(ACME, time_zone="Europe/Madrid", open_hours="mo-fr 9-18", closed_days="2026-11-27")
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        ("2026-11-24T16:05", "Today is Tuesday, 24 November 2026, 17:05 Europe/Madrid. "
+                             "The business is open now."),
+        ("2026-11-24T17:00", "is open again, on Wednesday, 25 November 2026, 09:00."),
+        ("2026-11-26T23:30", "Today is Friday, 27 November 2026, 00:30 Europe/Madrid. "
+                             "The business is closed now: a colleague can answer only when it "
+                             "is open again, on Monday, 30 November 2026, 09:00."),
+    ],
+)  # fmt: skip
+def test_the_moment_is_the_business_own_and_says_when_it_opens(now: str, said: str) -> None:
+    at = datetime.fromisoformat(now).replace(tzinfo=UTC)
+
+    assert said in system(Question("Hi", now=at), SHOP)
+
+
+def test_a_business_without_hours_is_neither_open_nor_closed() -> None:
+    assert "The business is" not in system(
+        Question("Hi"), replace(SHOP, open_hours="", closed_days="")
+    )
+
+
+def test_a_zone_that_this_machine_does_not_know_costs_no_reply() -> None:
+    said = system(Question("Hi"), replace(SHOP, time_zone="Europe/Atlantis"))
+
+    assert "Today is Tuesday, 24 November 2026, 16:05 UTC." in said

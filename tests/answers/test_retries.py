@@ -9,7 +9,7 @@ from kommo_bridge.answers.changes import NO_TEXT_SAID_SECONDS, TAG_REMEMBERED_SE
 from kommo_bridge.answers.record import MIN_KEPT_SECONDS, texts_kept_seconds
 from kommo_bridge.answers.steps import SHORTEST_WAIT
 from kommo_bridge.integrations.integration import Integration
-from kommo_bridge.kommo import client, pacing, response
+from kommo_bridge.kommo import client, crm, pacing, response
 from kommo_bridge.kommo.slot import WINDOW_SECONDS
 from kommo_bridge.queue import thread_worker
 from kommo_bridge.queue.enqueue import JobQueue
@@ -61,7 +61,7 @@ class TestACall:
         assert hold <= retries.HOLD_WHILE_SENDING
 
     def test_the_lookup_of_a_tag_ends_while_the_conversation_is_ours(self) -> None:
-        assert retries.HOLD > LONGEST_SLOT_WAIT + client.LOOKUP_SECONDS
+        assert retries.HOLD > LONGEST_SLOT_WAIT + crm.LOOKUP_SECONDS
 
     def test_what_a_lookup_found_is_remembered_until_the_call_after_it(self) -> None:
         assert LONGEST_SLOT_WAIT < TAG_REMEMBERED_SECONDS

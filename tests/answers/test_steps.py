@@ -853,7 +853,7 @@ class TestPauseTag:
             finish(request, parts)
 
         assert data_of(kommo, request)["status"] == "success"
-        assert "pause tag lookup failed" in caplog.text
+        assert "lead lookup failed" in caplog.text
 
     def test_a_429_of_the_lookup_rests_the_account_and_is_not_repeated_at_once(
         self, parts: Parts, ask: Ask, kommo: StandInKommo, account: Account

@@ -1,6 +1,7 @@
 """`flask conversations`, `flask usage` and `flask chat`."""
 
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +18,7 @@ from kommo_bridge.jobs import Parts, answer
 from kommo_bridge.redis_client import PREFIX
 from kommo_bridge.settings import Settings
 from kommo_bridge.telemetry.metrics import KEY as METRICS_KEY
-from local.partners.ai import StandInAI, handoff_call, openai_error
+from local.partners.ai import StandInAI, handoff_call, openai_error, tool_call
 from local.partners.http.faults import Status
 from local.partners.kommo.server import StandInKommo
 
@@ -165,10 +166,29 @@ def test_chat_remembers_hands_over_and_is_forgotten(
     assert result.exit_code == 0
     assert "45" in result.output
     assert "assistant: Marta will answer you." in result.output
-    assert "[handoff]" in result.output
+    assert "[handoff: customer_request]" in result.output
     assert [one["content"] for one in ai.requests[1]["messages"]][1] == "How much are roses?"
     assert not kommo.continuations
     assert not list(redis.scan_iter("*conversation:*"))
+
+
+def test_chat_shows_tools_gaps_tokens_money_and_time(
+    app: Flask, ai: StandInAI, parts: Parts, acme: Integration
+) -> None:
+    parts.integrations.save(replace(acme, price_input=1_000.0, price_output=1_000.0))
+    said: list[Any] = [tool_call("note_gap", question="Do you repair lamps?"), "I do not know."]
+    ai.reply = lambda _messages: said.pop(0)
+
+    result = run(app, "chat", "acme", "--trace", typed="Can you repair my lamp?\n\n")
+
+    lines = [line.strip() for line in result.output.splitlines()]
+    assert "[note_gap('Do you repair lamps?'): It is noted." in result.output
+    assert "[a gap: Do you repair lamps?]" in lines
+    [spent] = [line for line in lines if "tokens (" in line]
+    assert re.fullmatch(
+        r"\[[\d,]+ tokens \([\d,]+ asked, 0 of them cached\), [\d.]+ USD, [\d.]+ s\]", spent
+    )
+    assert "assistant: I do not know." in lines
 
 
 def test_chat_tells_what_failed(app: Flask, ai: StandInAI) -> None:

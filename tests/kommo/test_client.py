@@ -14,6 +14,7 @@ from redis import Redis
 from kommo_bridge.errors import KommoError
 from kommo_bridge.kommo.client import KommoClient
 from kommo_bridge.kommo.continuation import Continuation, continuation
+from kommo_bridge.kommo.crm import Crm
 from kommo_bridge.kommo.pacing import SLOTS, Pacer
 from kommo_bridge.kommo.response import kind_of
 from kommo_bridge.kommo.results import CallResult
@@ -211,7 +212,7 @@ def test_a_token_never_goes_to_another_host_than_its_slots(client: KommoClient, 
     with pytest.raises(KommoError, match="not the account's own") as raised:
         call(client, url, "token")
     with pytest.raises(KommoError, match="not the account's own"):
-        client.lead_tags(HOST, 7, "token", base_url=place)
+        Crm(client, HOST, "token", place).lead(7)
 
     assert raised.value.permanent
 
@@ -220,7 +221,7 @@ def test_a_lookup_waits_for_no_pause(client: KommoClient, pacer: Pacer) -> None:
     pacer.pause(HOST, 30)
 
     with pytest.raises(KommoError) as raised:
-        client.lead_tags(HOST, 7, "token")
+        Crm(client, HOST, "token").lead(7)
 
     assert not raised.value.permanent
     assert raised.value.retry_after_seconds is not None
@@ -233,7 +234,7 @@ def test_a_429_to_a_lookup_pauses_its_account_too(
     kommo.faults.order(Status(429))
 
     with pytest.raises(KommoError):
-        client.lead_tags(HOST, 7, account.access_token, base_url=kommo.url)
+        Crm(client, HOST, account.access_token, kommo.url).lead(7)
 
     assert 9 < pacer.paused_seconds(HOST) <= 10
 
@@ -245,7 +246,7 @@ def test_a_403_to_a_lookup_says_nothing_of_the_right_to_continue(
     kommo.faults.order(Status(403))
 
     with pytest.raises(KommoError) as raised:
-        client.lead_tags(HOST, 7, account.access_token, base_url=kommo.url)
+        Crm(client, HOST, account.access_token, kommo.url).lead(7)
 
     assert raised.value.permanent
     assert pacer.paused_seconds(HOST) == 0
@@ -255,20 +256,20 @@ def test_the_tags_of_a_large_lead_are_read(
     client: KommoClient, kommo: StandInKommo, account: Account
 ) -> None:
     kommo.tag_lead(account, 7, "human")
-    kommo.note = "x" * 1_000_000
+    kommo.crm.long_text = "x" * 1_000_000
 
-    tags = client.lead_tags(HOST, 7, account.access_token, base_url=kommo.url)
+    lead = Crm(client, HOST, account.access_token, kommo.url).lead(7)
 
-    assert tags == ["human"]
+    assert lead.tags == ("human",)
 
 
 def test_a_lead_that_is_too_large_is_no_lead_without_tags(
     client: KommoClient, kommo: StandInKommo, account: Account
 ) -> None:
-    kommo.note = "x" * 3_000_000
+    kommo.crm.long_text = "x" * 3_000_000
 
     with pytest.raises(KommoError, match="TooLarge"):
-        client.lead_tags(HOST, 7, account.access_token, base_url=kommo.url)
+        Crm(client, HOST, account.access_token, kommo.url).lead(7)
 
 
 def test_retry_after_in_the_body_is_read_too(

@@ -151,6 +151,25 @@ def test_the_token_tells_when_it_ends(
     assert found["token expiry"].state == state
 
 
+@pytest.mark.parametrize(
+    ("said", "state", "words"),
+    [
+        (["crm", "files", "notifications"], "ok", "crm, files, notifications: notes"),
+        (["files", {"crm": 1}], "fault", "Kommo will refuse notes, tasks and tags"),
+        (None, "warning", "does not say"),
+        ("crm", "warning", "does not say"),
+    ],
+)
+def test_the_token_tells_what_it_may_be_used_for(
+    settings: Settings, acme: Integration, said: object, state: str, words: str
+) -> None:
+    token = jwt.encode({"scopes": said} if said else {}, "k" * 64, algorithm="HS512")
+
+    found = findings(settings, replace(acme, access_token=token))["scopes"]
+
+    assert (found.state, words in found.text) == (state, True)
+
+
 def test_a_refused_access_token_is_a_fault(settings: Settings, acme: Integration) -> None:
     found = findings(settings, replace(acme, access_token="revoked"))["access token"]
 

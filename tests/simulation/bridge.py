@@ -48,6 +48,7 @@ class Bridge:
         self.kommo.on_arrival = self.invariants.arrived
         self.ai.on_paid = self.invariants.paid
         self.store.on_pause = self._paused
+        self.store.on_notice = self.invariants.noticed
 
     def _steps(self) -> Any:
         silent, heart, memory = Silent(), self.heart, Memory(self.world)
@@ -109,6 +110,8 @@ class Bridge:
             burst=integration.burst_seconds,
             enabled=integration.enabled,
             handoff_phrases=tuple(phrases),
+            looks_up_tag=integration.mode == "test",
+            mode=integration.mode,
         )
 
     # what a job does

@@ -85,8 +85,8 @@ FAULTS = (
         "a pause is not looked at before fallbacks and handoffs",
         ("T4",),
         (
-            Change("if conversation.paused or conversation.tagged:",
-                   "if conversation.tagged:"),
+            Change("if conversation.paused or conversation.tagged or",
+                   "if conversation.tagged or"),
             Change("unless_paused=not silent", "unless_paused=False"),
             Change("if not view.kept or view.conversation.paused:", "if not view.kept:"),
         ),
@@ -155,5 +155,20 @@ FAULTS = (
         (Change("return Ask(case.turn, case.last_moment - now)",
                 "return Ask(case.turn, 100.0)"),),
         seed=334,
+    ),
+    Fault(
+        "a hint is told to the customer",
+        ("T4",),
+        (Change('if rules.mode != "hint" or outcome.silent:', "if rules.mode:"),),
+    ),
+    Fault(
+        "staff are not told of a hint or a handoff",
+        ("T2",),
+        (Change("notice=notice_of(", "notice=None and notice_of("),),
+    ),
+    Fault(
+        "whoever is no test is answered too",
+        ("T4",),
+        (Change('if integration.mode == "test" and not', "if not integration.mode and not"),),
     ),
 )  # fmt: skip

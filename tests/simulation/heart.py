@@ -25,6 +25,8 @@ MODULES = (
     "steps",
     "sender",
     "asker",
+    "modes",
+    "notice",
     "turns",
 )
 

@@ -12,6 +12,7 @@ from kommo_bridge.kommo.address_block import MEMORY_SECONDS
 
 from .ai import Asked
 from .kommo import Call
+from .scenario import TEST_LEAD
 from .world import START, Broken
 
 GRACE_T4, GRACE_T5 = 1.0, 3.0
@@ -29,6 +30,7 @@ class Invariants:
         self.arrivals: dict[int, list[float]] = defaultdict(list)
         self.told_of: dict[str, str] = {}
         self.questions: dict[str, int] = defaultdict(int)
+        self.notices: dict[str, Any] = {}
         self.pauses: dict[str, list[tuple[float, float]]] = defaultdict(list)
 
     # after each step
@@ -55,6 +57,7 @@ class Invariants:
         self._paced(call)
         if call.spoken:
             self._silent(call)
+            self._allowed(call)
         if self.bridge.store.records[call.job_id].ended == "continued":
             raise Broken("T3", f"{self._name(call)} is called though it is known as continued")
         if call.took:
@@ -76,8 +79,29 @@ class Invariants:
             if start + GRACE_T4 < call.left < end:
                 raise Broken("T4", f"{self._name(call)} is told {call.reply[:20]!r} over a human")
 
+    def _allowed(self, call: Call) -> None:
+        """T4 of the modes: a hint is for staff, and in a test nobody else is answered."""
+        record = self.bridge.store.records[call.job_id]
+        if self._is_silent(call.account, record):
+            raise Broken("T4", f"{self._name(call)} is told {call.reply[:20]!r} against the mode")
+
+    def _is_silent(self, account: int, record: Any) -> bool:
+        mode = self.bridge.scenario.mode(account)
+        untagged: bool = record.request.entity_id != TEST_LEAD
+        return mode == "hint" or (mode == "test" and untagged)
+
+    def noticed(self, notice: Any, job_id: str) -> None:
+        """T3 for staff: told once of each request, and a hint is as good as a reply."""
+        if job_id in self.notices:
+            raise Broken("T3", f"staff are told twice of {self.bridge.names[job_id]}")
+        self.notices[job_id] = notice
+        if notice.hint:
+            self._told(notice.reply.split()[0])
+
     def _once(self, call: Call) -> None:
-        reply = call.reply.split()[0] if call.spoken else ""
+        self._told(call.reply.split()[0] if call.spoken else "")
+
+    def _told(self, reply: str) -> None:
         for name in self._texts_of(reply):
             if name in self.told_of:
                 raise Broken("T3", f"{name} was answered by {self.told_of[name]} and by {reply}")
@@ -99,6 +123,7 @@ class Invariants:
             self._ended(job_id)
         for job_id in self.bridge.names:
             record = self.bridge.store.records[job_id]
+            self._seen_by_staff(job_id, record)
             self._heard(job_id, record)
             if record.request.has_text:
                 self._in_time(job_id, record)
@@ -155,10 +180,19 @@ class Invariants:
             for one in self.bridge.kommo.calls
         )
 
+    def _seen_by_staff(self, job_id: str, record: Any) -> None:
+        """T2 for staff: they are told of each handoff that Kommo has accepted."""
+        bot = self.bridge.bots[job_id]
+        handed_over = bot.taken and bot.taken[1] == "handoff" and bot.taken[2] not in ("", "-")
+        if handed_over and record.ended == "continued" and job_id not in self.notices:
+            raise Broken("T2", f"{self.bridge.names[job_id]} was handed over to nobody")
+
     def _heard(self, job_id: str, record: Any) -> None:
         """T2; a voice message is heard when its customer was asked to write shortly before."""
         name, bot, at = self.bridge.names[job_id], self.bridge.bots[job_id], record.message.at
         if name in self.told_of or not bot.taken:
+            return
+        if self._is_silent(bot.account, record) and self._is_excused(bot.account, record):
             return
         text = record.request.has_text
         since = at if text else at - self.bridge.heart.changes.NO_TEXT_SAID_SECONDS - 1
@@ -168,6 +202,22 @@ class Invariants:
         if self._with_a_human(record, at, bot.taken[0]) or self._believed(record):
             return
         raise Broken("T2", f"{name} was let go, and its customer was told nothing about it")
+
+    def _is_excused(self, account: int, record: Any) -> bool:
+        """No test; or no hint, as nothing was to be read, or the AI or Kommo failed, or the
+        integration was switched off, or staff were told of a handoff."""
+        scenario = self.bridge.scenario
+        if scenario.mode(account) == "test" or not record.request.has_text:
+            return True
+        if any(deed.what == "disable" and deed.account == account for deed in scenario.deeds):
+            return True
+        if self._with_a_human(record, record.message.at, self.bridge.world.now):
+            return True  # also when they came before it was known that Kommo had accepted
+        return any(
+            one.error or (job_id in self.notices and self.notices[job_id].handoff)
+            for job_id, one in self.bridge.store.records.items()
+            if one.person == record.person
+        )
 
     def _believed(self, record: Any) -> bool:
         """A 404 after an unknown outcome was read as success, and was none: nobody can know."""
@@ -199,6 +249,8 @@ class Invariants:
         if self._troubled(bot.account, at, by) or self._with_a_human(record, at, by):
             return
         message = bot.message
+        if self._is_silent(bot.account, record):
+            return
         if message.stops_at is not None or message.calls or message.always or message.left:
             return
         if self._held_up(record, bot) or self._text_refused(record):

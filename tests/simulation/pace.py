@@ -1,7 +1,7 @@
 """The client in front of Kommo: its slots, its pauses, and what a 403 means to it."""
 
 from dataclasses import dataclass, field
-from types import TracebackType
+from types import SimpleNamespace, TracebackType
 from typing import Any
 
 from kommo_bridge.kommo.address_block import BLOCK_PAUSE_SECONDS, MEMORY_SECONDS, Forbidden, judge
@@ -9,6 +9,7 @@ from kommo_bridge.kommo.results import CallResult
 from kommo_bridge.kommo.slot import IN_DOUBT_SECONDS, WINDOW_SECONDS, NotNow
 
 from .kommo import Kommo
+from .scenario import TEST_LEAD
 from .world import World, dead
 
 SLOTS, HOLD, LONGEST_WAIT = 7, 13.05, 2.0
@@ -89,6 +90,14 @@ class Client:
         slot.in_doubt = result.may_have_arrived and result.status is None
         return self._noted(slot, result)
 
+    def get(self, host: str, path: str, *_token: Any, **_limits: Any) -> Any:
+        """A lead and its tags, as Kommo shows them; a lookup is never refused here."""
+        self.world.step()
+        self.world.sleep(0.05)
+        self.world.step()
+        tags = [{"name": "ai-test"}] if path.endswith(f"/leads/{TEST_LEAD}") else []
+        return SimpleNamespace(status_code=200, json=lambda: {"_embedded": {"tags": tags}})
+
     def _noted(self, slot: "Slot", result: CallResult) -> CallResult:
         wait, blocked = result.retry_after_seconds, False
         if result.status == 403:
@@ -126,10 +135,6 @@ class Client:
         if pace.paused_until < now + seconds:
             pace.paused_until = now + seconds
             pace.pauses.append((now, now + seconds))
-
-    def lead_tags(self, *_args: Any, **_options: Any) -> list[str]:
-        """No lead has a tag here."""
-        return []
 
 
 class Slot:

@@ -67,4 +67,5 @@ def integration(number: int, scenario: Scenario) -> Integration:
         burst_seconds=scenario.burst,
         handoff_phrases="human please",
         disclosure="",
+        mode=scenario.mode(number),
     )

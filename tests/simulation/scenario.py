@@ -93,6 +93,11 @@ class Scenario:
     redis: tuple[Window, ...] = ()
     deeds: tuple[Deed, ...] = ()
     kills: tuple[int, ...] = field(default=())
+    modes: tuple[str, ...] = ()
+
+    def mode(self, account: int) -> str:
+        """The mode of an account."""
+        return self.modes[account] if self.modes else "live"
 
     @property
     def two_ais(self) -> bool:
@@ -140,7 +145,15 @@ class Maker:
             redis=self._windows("redis", ("away",), 1),
             deeds=self._deeds(customers, accounts),
             kills=self._kills(),
+            modes=self._modes(accounts),
         )
+
+    def _modes(self, accounts: int) -> tuple[str, ...]:
+        """Drawn apart: it changes nothing else of the world."""
+        draw = Random(f"modes of {self.seed}")
+        if draw.random() > 0.15:
+            return ()
+        return tuple(draw.choice(("live", "hint", "hint", "test")) for _ in range(accounts))
 
     def _customer(self, number: int, accounts: int) -> Customer:
         draw = self.random
@@ -249,6 +262,8 @@ class Maker:
         return tuple(first + draw.randrange(1, 60) * n for n in range(draw.choice((1, 1, 2, 3))))
 
 
+# In the mode `test` this lead has the tag, and no other.
+TEST_LEAD = 1
 NAMES = ("Ana", "Boris", "Carla", "Deniz")
 TROUBLES = (
     "voice", "long", "phrase", "stops", "stuck", "calls", "slow", "ai", "kommo", "redis",

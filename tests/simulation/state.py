@@ -32,6 +32,7 @@ class Entity:
     texts: dict[str, Any] = field(default_factory=dict)
     turns: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     paused_until: float = 0.0
+    tagged: tuple[bool, float] = (False, 0.0)
     no_text_until: dict[str, float] = field(default_factory=dict)
     replies: int = 0
 
@@ -49,6 +50,7 @@ class Store:
         self.due: dict[str, float] = {}
         self.runs = 0
         self.on_due: Callable[[float], None] = lambda when: None
+        self.on_notice: Callable[[Any, str], None] = lambda notice, job_id: None
         self.on_pause: Callable[[str, float], None] = lambda name, until: None
 
     def entity(self, name: str) -> Entity:
@@ -203,6 +205,11 @@ class State:
         now = self._world.now
         if changes.pause_hours:
             self._store.pause(self._name, now + changes.pause_hours * 3600)
+        if changes.tagged is not None:
+            remembered = self._heart.changes.TAG_REMEMBERED_SECONDS
+            entity.tagged = changes.tagged, now + remembered
+        if changes.notice:
+            self._store.on_notice(changes.notice, changes.messages[0].job_id)
         if changes.no_text_said:
             until = now + self._heart.changes.NO_TEXT_SAID_SECONDS
             entity.no_text_until[self._request.person] = until
@@ -243,6 +250,7 @@ class State:
             messages=tuple(messages),
             turns=turns,
             paused=entity.paused_until > now,
+            tagged=entity.tagged[0] if entity.tagged[1] > now else None,
             no_text_said=entity.no_text_until.get(self._request.person, 0.0) > now,
             cap="replies_per_hour" if 0 < cap <= entity.replies else "",
         )

@@ -186,6 +186,10 @@ class _Handler(BaseHTTPRequestHandler):
         """Serve a POST."""
         self._exchange()
 
+    def do_PATCH(self) -> None:
+        """Serve a PATCH."""
+        self._exchange()
+
     def _read_request(self) -> Request:
         parts = urlsplit(self.path)
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))

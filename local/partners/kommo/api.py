@@ -19,6 +19,7 @@ from local.partners.http.local_server import LocalServer
 from local.partners.kommo.account import Account
 from local.partners.kommo.call_limit import CallLimit
 from local.partners.kommo.continue_body import body_faults
+from local.partners.kommo.crm import StandInCrm
 from local.partners.kommo.problems import first_code, invalid_body, problem, unauthorized
 from local.partners.kommo.records import Arrival, Continuation, Refusal, Violation
 from local.partners.kommo.widget_requests import WaitingBlock
@@ -26,7 +27,6 @@ from local.partners.kommo.widgets import list_widgets
 
 _CONTINUE_PATH = re.compile(r"/api/v4/(?:salesbot|marketingbot)/\d+/continue/(\d+)")
 _CONTACT_PATH = re.compile(r"/api/v4/contacts/(\d+)")
-_LEAD_PATH = re.compile(r"/api/v4/leads/(\d+)")
 
 
 class KommoApi(LocalServer):
@@ -66,9 +66,7 @@ class KommoApi(LocalServer):
         self._last_continue_id = secrets.randbelow(10**9)
         # Accounts whose token is not an administrator's.
         self.no_admins: set[int] = set()
-        # What every lead has in a field for long text.
-        self.note = ""
-        self._tags: dict[tuple[str, int], list[str]] = defaultdict(list)
+        self.crm = StandInCrm()
         self._widgets: dict[str, dict[int, str]] = defaultdict(dict)
         self._leads: dict[tuple[str, int], list[int]] = {}
         self._arrivals: list[Arrival] = []
@@ -136,6 +134,7 @@ class KommoApi(LocalServer):
         if request.method == "POST" and _CONTINUE_PATH.fullmatch(request.path):
             return self._continue(request, caller)
         found = self._read(request, caller) if request.method == "GET" else None
+        found = found or self.crm.answer(request, caller)
         return found or problem(HTTPStatus.NOT_FOUND, "No such method.")
 
     def _read(self, request: Request, caller: Account) -> Answer | None:
@@ -151,8 +150,6 @@ class KommoApi(LocalServer):
             )
         if contact := _CONTACT_PATH.fullmatch(request.path):
             return self._contact(caller, int(contact[1]), request.query)
-        if lead := _LEAD_PATH.fullmatch(request.path):
-            return Answer.json(200, self._lead_json(caller, int(lead[1])))
         return None
 
     def _continue(self, request: Request, caller: Account) -> Answer:
@@ -192,19 +189,6 @@ class KommoApi(LocalServer):
         listed = [{"id": one, "_links": {}} for one in leads]
         embedded = {"leads": listed} if "leads" in query.get("with", "").split(",") else {}
         return Answer.json(200, {"id": contact_id, "name": "", "_embedded": embedded})
-
-    def _lead_json(self, account: Account, lead_id: int) -> dict[str, Any]:
-        with self._changed:
-            names = list(self._tags.get((account.subdomain, lead_id), ()))
-        tags = [{"id": index, "name": name, "color": None} for index, name in enumerate(names, 1)]
-        note = {"field_name": "Note", "field_type": "textarea", "values": [{"value": self.note}]}
-        fields = [note] if self.note else None
-        return {
-            "id": lead_id,
-            "name": f"Lead {lead_id}",
-            "custom_fields_values": fields,
-            "_embedded": {"tags": tags},
-        }
 
 
 def _account_json(account: Account) -> dict[str, Any]:

@@ -56,8 +56,7 @@ class StandInKommo(KommoApi):
 
     def tag_lead(self, account: Account, lead_id: int, tag: str) -> None:
         """Put a tag on a lead, as `GET /api/v4/leads/{id}` shows it."""
-        with self._changed:
-            self._tags[account.subdomain, lead_id].append(tag)
+        self.crm.entity(account, lead_id).tags.append(tag)
 
     def add_contact(self, account: Account, contact_id: int, lead_ids: list[int]) -> None:
         """Add a contact with its leads."""

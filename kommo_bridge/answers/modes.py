@@ -1,0 +1,24 @@
+"""What the mode of an integration and the tags of a lead mean for an answer. Pure."""
+
+from kommo_bridge.answers.conversation import SILENT_HANDOFF, SKIP, Message, Outcome, Rules
+from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.kommo.crm import Lead
+
+
+def leaves_as(outcome: Outcome, message: Message, rules: Rules) -> Outcome:
+    """What a Salesbot is continued with: in the mode `hint` it never says a word."""
+    if rules.mode != "hint" or outcome.silent:
+        return outcome
+    return SKIP if message.own else SILENT_HANDOFF
+
+
+def silenced(lead: Lead | None, integration: Integration) -> bool:
+    """Whether the tags leave the lead to a human.
+
+    Args:
+        lead: None when Kommo could not say: a customer is then answered, except in the mode `test`,
+            where only those are answered who are known to be tests.
+    """
+    if integration.mode == "test" and not (lead and lead.has_tag(integration.test_tag)):
+        return True
+    return bool(integration.pause_tag and lead and lead.has_tag(integration.pause_tag))
