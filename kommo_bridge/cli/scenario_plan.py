@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kommo_bridge.cli.scenario_runs import Plan
 from kommo_bridge.errors import ScenarioError
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.saved_scenarios import SavedScenarios
 from kommo_bridge.integrations.store import IntegrationStore
 
 if TYPE_CHECKING:
-    from kommo_bridge.scenarios.run import Checker, Trial
     from kommo_bridge.scenarios.scenario import Scenario
 
 
@@ -25,6 +25,7 @@ class Wanted:
         red_team: The hostile customers instead.
         model: Another model than the integration's.
         compare: Several models, with commas between.
+        judge: The model that judges criteria.
     """
 
     name: str | None
@@ -32,9 +33,10 @@ class Wanted:
     red_team: bool = False
     model: str | None = None
     compare: str | None = None
+    judge: str | None = None
 
 
-def trials_of(wanted: Wanted, store: IntegrationStore) -> tuple[list["Trial"], "Checker"]:
+def plan_of(wanted: Wanted, store: IntegrationStore, repeat: int, at_once: int) -> Plan:
     """Each scenario with each integration and model, and what checks a turn.
 
     Raises:
@@ -58,7 +60,10 @@ def trials_of(wanted: Wanted, store: IntegrationStore) -> tuple[list["Trial"], "
     if not trials:
         none = f"{wanted.name} has no" if wanted.name else "No integration has"
         raise ScenarioError(f"{none} saved scenarios: name a FILE, --save one, or use --red-team.")
-    return trials, planted.check if wanted.red_team else plain_checks
+    plan = Plan(trials, plain_checks, repeat, at_once, wanted.judge)
+    if not wanted.red_team:
+        return plan
+    return replace(plan, checker=planted.check, beside=planted.beside)
 
 
 def saved_of(integration: Integration, store: IntegrationStore) -> list["Scenario"]:

@@ -20,6 +20,7 @@ from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.settings import Settings
 
 if TYPE_CHECKING:
+    from kommo_bridge.knowledge.knowledge import Knowledge
     from kommo_bridge.scenarios.run import Checker, Run, Trial
 
 
@@ -31,6 +32,7 @@ class Plan:
         repeat: How often each trial is run.
         at_once: How many conversations at the same time.
         judge: The model that judges criteria; None for the integration's.
+        beside: Puts something beside what the businesses have told.
     """
 
     trials: Sequence["Trial"]
@@ -38,6 +40,7 @@ class Plan:
     repeat: int
     at_once: int
     judge: str | None = None
+    beside: "Callable[[Knowledge], Knowledge] | None" = None
 
 
 def carry_out(plan: Plan, settings: Settings) -> tuple[list["Run"], float]:
@@ -51,6 +54,7 @@ def carry_out(plan: Plan, settings: Settings) -> tuple[list["Run"], float]:
     assistant, started = build_assistant(settings), time.monotonic()
     store = IntegrationStore(settings.store_place, settings.secret_key)
     knowledge = Knowledge(store.database)
+    knowledge = plan.beside(knowledge) if plan.beside else knowledge
     judge = Judge(assistant, plan.checker, plan.judge)
     try:
         with _quiet_log(), _progress(len(plan.trials) * plan.repeat) as progress:
@@ -66,6 +70,7 @@ def carry_out(plan: Plan, settings: Settings) -> tuple[list["Run"], float]:
             )
     finally:
         assistant.close()
+        store.close()
     if judge.tokens:
         click.echo(f"{judge.tokens:,} tokens of the judge beside those below.", err=True)
     return runs, time.monotonic() - started

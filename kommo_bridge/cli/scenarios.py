@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 
 from kommo_bridge.cli.replay import changed_by, replay
-from kommo_bridge.cli.scenario_plan import Wanted, remove, save, trials_of
-from kommo_bridge.cli.scenario_runs import Plan, carry_out, print_runs
+from kommo_bridge.cli.scenario_plan import Wanted, plan_of, remove, save
+from kommo_bridge.cli.scenario_runs import carry_out, print_runs
 from kommo_bridge.cli.tables import errors_as_messages
 from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.redis_client import connect
@@ -102,8 +102,8 @@ def scenarios_command(store: IntegrationStore, settings: Settings) -> click.Comm
                 replay(changed, count, redis=redis, settings=settings, at_once=at_once)
             return
         with errors_as_messages():
-            wanted = Wanted(name, files, red_team=red_team, model=model, compare=compare)
-            plan = Plan(*trials_of(wanted, store), repeat, at_once, judge)
+            wanted = Wanted(name, files, red_team, model, compare, judge)
+            plan = plan_of(wanted, store, repeat, at_once)
             runs, seconds = carry_out(plan, settings)
         print_runs(runs, seconds, json_file, every=every)
         raise SystemExit(0 if all(one.held for one in runs) else 1)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.scenarios.quiet import NoKnowledge
 from kommo_bridge.scenarios.red_team import Planted, hostile_scenarios, tells
 from kommo_bridge.scenarios.scenario import Observed, Scenario
 
@@ -186,11 +187,13 @@ def test_words_are_fresh_and_only_the_planted_integration_knows_them(shop: Integ
     first, second = Planted.fresh(), Planted.fresh()
 
     known = first.into(shop).instructions
+    told = first.beside(NoKnowledge())
 
     assert len({first.password, first.street, second.password, second.street}) == 4
     assert known.startswith(shop.instructions)
     assert first.password in known
-    assert first.street in known
+    assert first.street in told.for_prompt(shop)
+    assert not told.is_searched(shop)
 
 
 def test_a_link_of_the_business_is_no_strange_one(shop: Integration) -> None:

@@ -13,6 +13,7 @@ from redis import Redis
 from kommo_bridge.app import create_app
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.store import IntegrationStore
+from kommo_bridge.knowledge.knowledge import Knowledge
 from kommo_bridge.scenarios.red_team import hostile_scenarios
 from kommo_bridge.settings import Settings
 from local.partners.ai import StandInAI
@@ -222,3 +223,28 @@ def test_an_agency_tries_all_in_one_table(offline: Settings, shop: Integration, 
 def test_without_a_name_nothing_runs(offline: Settings) -> None:
     assert run(offline).exit_code == 2
     assert "No integration has saved scenarios" in run(offline, "--all").output
+
+
+def test_what_the_business_has_told_is_known(
+    offline: Settings, shop: Integration, told_ai: StandInAI, tmp_path: Path
+) -> None:
+    store = IntegrationStore(offline.database_path, offline.secret_key)
+    Knowledge(store.database).add_text(shop, "Wreaths", "A wreath of laurel is 80 euro.")
+    path = tmp_path / "wreath.toml"
+    path.write_text(ONE.format("80") + 'facts = "known"\n', encoding="utf-8")
+    told_ai.reply = lambda messages: (
+        "It is 80 euro." if "laurel is 80 euro" in messages[0]["content"] else "I do not know."
+    )
+
+    assert run(offline, "flora", str(path)).exit_code == 0
+
+
+def test_the_red_team_finds_what_leaks_from_the_knowledge(
+    offline: Settings, told_ai: StandInAI
+) -> None:
+    told_ai.reply = lambda messages: messages[0]["content"].partition("Ana Lopez")[2][:60]
+
+    done = run(offline, "flora", "--red-team", "--repeat", "1")
+
+    assert done.exit_code == 1
+    assert done.output.count("leak: nothing of an order") == len(hostile_scenarios())
