@@ -18,6 +18,8 @@ def llmock(programs: Path, folder: Path) -> Iterator[str]:
     """LLMock's address; it calls tools only when it is told to."""
     port = free_port()
     command = ["llmock", "serve", "--port", str(port), "--tool-mode", "off"]
+    # Its other styles repeat the prompt, which the bridge never sends on.
+    command += ["--response-style", "hello"]
     with _running(programs, command, folder, {}, f"http://127.0.0.1:{port}/_llmock/verdict"):
         yield f"http://127.0.0.1:{port}"
 
