@@ -101,8 +101,7 @@ def answer_widget_request(payload: Mapping[str, Any]) -> Retry | None:
 def refresh_knowledge() -> int:
     """The job of a night: look at all pages again. Returns how many there were."""
     parts = process_parts()
-    served = [one for one in parts.integrations.all() if one.enabled]
-    return refresh_all(served, parts.knowledge, parts.steps.sender.incidents)
+    return refresh_all(parts.integrations.all(), parts.knowledge, parts.steps.sender.incidents)
 
 
 def flush_metrics() -> None:
@@ -116,9 +115,8 @@ def before_exit() -> None:
     Raises:
         RedisError: Redis is away.
     """
-    parts = process_parts()
-    parts.steps.metrics.flush()
-    parts.steps.states.release_all()
+    flush_metrics()
+    process_parts().steps.states.release_all()
 
 
 def answer(request: WidgetRequest, parts: Parts, *, by_sweep: bool = False) -> float | None:
@@ -144,9 +142,8 @@ def answer(request: WidgetRequest, parts: Parts, *, by_sweep: bool = False) -> f
 
 def sweep(parts: Parts) -> int:
     """Complete the overdue requests; returns how many there were."""
-    deadline = parts.settings.continue_deadline_seconds
     look_after = partial(answer, parts=parts, by_sweep=True)
-    return Sweep(parts.redis, look_after, deadline).run()
+    return Sweep(parts.redis, look_after, parts.settings.continue_deadline_seconds).run()
 
 
 def rules_of(integration: Integration, settings: Settings, request: WidgetRequest) -> Rules:

@@ -161,6 +161,10 @@ def _data(name: str) -> bytes:
     try:
         with Path(name).open("rb") as file:
             return file.read(MOST_BYTES)
+    except FileNotFoundError:
+        raise KnowledgeError(
+            f"There is no file {name}. (The address of a page begins with https://.)"
+        ) from None
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise KnowledgeError(f"{name} cannot be read: {reason}.") from None

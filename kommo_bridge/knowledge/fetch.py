@@ -152,7 +152,7 @@ def _page(response: requests.Response) -> Page | None:
     length = response.headers.get("Content-Length", "")
     if length.isdecimal() and int(length) > MAX_BYTES:
         raise KnowledgeError(TOO_LARGE)
-    named = (response.headers.get(name, "")[:200] for name in ("ETag", "Last-Modified"))
+    named = (response.headers.get(name, "").strip()[:200] for name in ("ETag", "Last-Modified"))
     kind = response.headers.get("Content-Type", "")
     return Page(_unpacked(response.content), kind, Version(*named))
 

@@ -25,9 +25,9 @@ def night_of(now: datetime) -> str:
 def refresh_all(
     integrations: Iterable[Integration], knowledge: Knowledge, incidents: Incidents
 ) -> int:
-    """Look at every page that is due; returns how many there were."""
+    """Look at every page that is due, of those that are served; returns how many there were."""
     count = 0
-    for integration in integrations:
+    for integration in (one for one in integrations if one.enabled):
         try:
             count += _refresh(integration, knowledge)
             note_failing(integration, knowledge, incidents)

@@ -1,11 +1,12 @@
 """Reads the weeks of an integration from its counters."""
 
 from collections.abc import Iterable
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 from redis import Redis
 
 from kommo_bridge.conversations.days import Days
+from kommo_bridge.conversations.gaps import KEPT_SECONDS, Gaps
 from kommo_bridge.conversations.money import shown
 from kommo_bridge.conversations.usage import Usage
 from kommo_bridge.integrations.integration import Integration
@@ -18,6 +19,7 @@ class Weeks:
     def __init__(self, redis: Redis) -> None:
         self._days = Days(redis)
         self._usage = Usage(redis)
+        self._gaps = Gaps(redis)
 
     def read(self, integration: Integration, first: date) -> Week:
         """The week that begins with this Monday, and the one before it.
@@ -32,7 +34,14 @@ class Weeks:
             self._days.read(integration, before),
             cost=self._cost(integration, now),
             cost_before=self._cost(integration, before),
+            gaps=self._asked(integration, first),
         )
+
+    def _asked(self, integration: Integration, first: date) -> tuple[str, ...]:
+        """The gaps that were last asked in this week, the most frequent first."""
+        start = datetime.combine(first, time(), UTC).timestamp()
+        gaps = self._gaps.list(integration, start + KEPT_SECONDS)
+        return tuple(one.question for one in gaps if one.at < start + DAYS * 86400)
 
     def _cost(self, integration: Integration, days: Iterable[date]) -> str:
         """What the AI cost, by days in UTC; empty where nothing was counted."""

@@ -6,7 +6,9 @@ where the connection is made, and the connection goes to exactly the one that wa
 
 import ipaddress
 import socket
+import threading
 from collections.abc import Callable
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import requests
@@ -77,7 +79,7 @@ def _pool_class(allowed: Rule, resolve: Resolve) -> type[HTTPSConnectionPool]:
     class Connection(LimitedHTTPSConnection):
         def _new_conn(self) -> socket.socket:
             port = self.port or HTTPS_PORT
-            found = resolve(self.host, port, type=socket.SOCK_STREAM)
+            found = _looked_up(resolve, self.host, port, self.timeout)
             places = [place for place in found if allowed(place[4][0], place[4][1])]
             if not places:
                 raise NotPublic("no address of this host is public")
@@ -87,6 +89,28 @@ def _pool_class(allowed: Rule, resolve: Resolve) -> type[HTTPSConnectionPool]:
         ConnectionCls = Connection
 
     return Pool
+
+
+def _looked_up(resolve: Resolve, host: str, port: int, timeout: float | None) -> list[Any]:
+    """The addresses of a host; a look-up has no time limit of its own, so a thread waits for it."""
+    results: SimpleQueue[list[Any] | OSError] = SimpleQueue()
+
+    def look_up() -> None:
+        try:
+            results.put(resolve(host, port, type=socket.SOCK_STREAM))
+        except OSError as error:
+            results.put(error)
+        except UnicodeError:  # no name that a look-up takes, such as one of a hundred letters
+            results.put(OSError("not a name of a host"))
+
+    threading.Thread(target=look_up, name="look-up", daemon=True).start()
+    try:
+        result = results.get(timeout=seconds_left(timeout))
+    except Empty:
+        raise TimeoutError("the address was not found in time") from None
+    if isinstance(result, OSError):
+        raise result
+    return result
 
 
 def _connected(places: list[Any], timeout: float | None) -> socket.socket:

@@ -78,7 +78,7 @@ def test_more_than_the_prompt_holds_is_said(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("add", "acme", "missing.csv"), "missing.csv cannot be read: No such file or directory."),
+        (("add", "acme", "missing.csv"), "There is no file missing.csv. (The address of a page"),
         (("add", "acme", "/"), "/ cannot be read: Is a directory."),
         (("add", "acme", "http://example.com/"), "Only pages with https:// are read"),
         (("add", "acme", "https://localhost/"), "The page is not on the public internet"),

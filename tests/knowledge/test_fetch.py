@@ -2,6 +2,7 @@
 
 import gzip
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,22 @@ def test_a_name_that_leads_elsewhere_a_moment_later_is_caught(website: Website) 
     assert website.asked == ["/menu"]
 
 
+def test_a_look_up_that_takes_too_long_is_given_up(website: Website) -> None:
+    over = threading.Event()
+
+    def resolve(host: str, port: int, **_options: Any) -> list[Any]:
+        over.wait(30)
+        return []
+
+    pages = Pages(resolve=resolve, seconds=0.2)
+
+    try:
+        with pytest.raises(KnowledgeError, match="did not arrive within 20 seconds"):
+            pages.fetch(website.address())
+    finally:
+        over.set()
+
+
 def test_of_several_addresses_only_the_public_ones_are_tried(website: Website) -> None:
     def resolve(host: str, port: int, **_options: Any) -> list[Any]:
         found = ("127.0.0.3", "127.0.0.2", "127.0.0.1")  # not allowed; nobody there; the website
@@ -206,9 +223,10 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(website: Website) -> N
         Pages(lambda *_: True).fetch(website.address())
 
 
-def test_a_name_that_does_not_exist_is_told() -> None:
+@pytest.mark.parametrize("host", ["nobody.invalid", "a" * 100 + ".example", "a..example"])
+def test_a_name_that_does_not_exist_is_told(host: str) -> None:
     with pytest.raises(KnowledgeError, match="cannot be reached: check the address"):
-        Pages().fetch("https://nobody.invalid/")
+        Pages().fetch(f"https://{host}/")
 
 
 @pytest.mark.parametrize(
