@@ -16,8 +16,9 @@ from http import HTTPStatus
 from io import TextIOWrapper
 from pathlib import Path
 
-from kommo_bridge.integrations.integration import Integration
-from kommo_bridge.integrations.store import IntegrationStore
+from kommo_bridge.conversations.gaps import Gaps
+from kommo_bridge.redis_client import connect
+from local.demo_accounts import as_integration, demo_accounts
 from local.local_redis import local_redis
 from local.partners.ai import StandInAI
 from local.partners.http.faults import Status
@@ -25,6 +26,7 @@ from local.partners.kommo.account import Account
 from local.partners.kommo.server import StandInKommo
 from local.partners.salesbot.salesbot import Conversation, SalesbotRun
 from local.partners.salesbot.widget_script import widget_flow
+from local.partners.shop_ai import shop_reply
 from local.processes import ROOT, end_tidily, run_bridge
 from local.redis_server import free_port
 
@@ -35,10 +37,12 @@ MESSAGES = (
 BURST = ("Hi again", "do you deliver", "on Sundays?")
 WANTS_HUMAN = "I would like to talk to a human, please."
 BURST_LEAD = 1002
+UNKNOWN_LEAD = 1003
+NOBODY_WROTE_AN_ANSWER = "Do you repair bicycles?"
+NOTE_SECONDS = 10.0
 SECONDS_BETWEEN_MESSAGES = 0.3
 INSTRUCTIONS = (
-    "We are Flora, a flower shop. We deliver every day from 9 to 20 h. A bouquet of 21 roses is "
-    "45 euro, of 51 roses 99 euro. Cards and cash are accepted."
+    "We are Flora, a flower shop. We deliver every day from 9 to 20 h. Cards and cash are accepted."
 )
 
 
@@ -50,12 +54,12 @@ def main() -> int:
         folder = _folder(stack)
         kommo = stack.enter_context(StandInKommo())
         real_ai = bool(os.environ.get("OPENAI_API_KEY"))
-        ai = None if real_ai else stack.enter_context(StandInAI())
+        ai = None if real_ai else stack.enter_context(StandInAI(shop_reply))
         down = stack.enter_context(StandInAI())
         down.faults.order(Status(503), times=None)
         redis_url = stack.enter_context(local_redis(folder / "redis"))
         environ = _environment(folder, redis_url, kommo, ai)
-        accounts = _accounts(environ, kommo, down)
+        accounts = demo_accounts(environ, kommo, down, INSTRUCTIONS)
         stack.enter_context(run_bridge(environ, folder / "bridge.log"))
         url = f"http://127.0.0.1:{environ['PORT']}"
         print(f"Kommo: a stand-in on this machine. AI: {_ai_name(ai)}. Redis: {redis_url}")
@@ -63,6 +67,10 @@ def main() -> int:
         went_well = _conversation(kommo, url, accounts[0])
         went_well &= _burst(kommo, url, accounts[0])
         went_well &= _handoff(kommo, url, accounts[0])
+        went_well &= _unknown(kommo, url, accounts[0], real_ai=real_ai)
+        _gaps(redis_url, accounts[0])
+        went_well &= _closed(kommo, url, accounts[2])
+        went_well &= _second_ai(kommo, url, accounts[3])
         went_well &= _failure(kommo, url, accounts[1])
         if kommo.violations:
             print("FAULT: an access token reached a block of another account")
@@ -118,13 +126,58 @@ def _handoff(kommo: StandInKommo, url: str, account: Account) -> bool:
     return went_well & _exchange(bot, "Are you there?", exit_expected="skip", bubbles=0)
 
 
+def _unknown(kommo: StandInKommo, url: str, account: Account, *, real_ai: bool) -> bool:
+    print("\nA question that nothing answers: a gap, and a handoff with a note on the lead:")
+    bot = Conversation(
+        kommo,
+        account,
+        widget_flow(url),
+        lead_id=UNKNOWN_LEAD,
+        contact_name="Bo",
+        timeout_seconds=90,
+    )
+    exits = ("handoff", "success") if real_ai else ("handoff",)  # a real model may only say so
+    went_well = _exchange(bot, NOBODY_WROTE_AN_ANSWER, exit_expected=exits)
+    ends_at = time.monotonic() + NOTE_SECONDS
+    while time.monotonic() < ends_at and not real_ai and not _notes(kommo, UNKNOWN_LEAD):
+        time.sleep(0.1)
+    for text in _notes(kommo, UNKNOWN_LEAD):
+        print("  lead      " + text.replace("\n", "\n            "))
+    return went_well and (real_ai or len(_notes(kommo, UNKNOWN_LEAD)) == 1)
+
+
+def _gaps(redis_url: str, account: Account) -> None:
+    redis = connect(redis_url)
+    for gap in Gaps(redis).list(as_integration(account), time.time()):
+        print(f"  gap       {gap.question} (flask gaps {account.subdomain})")
+    redis.close()
+
+
+def _notes(kommo: StandInKommo, lead_id: int) -> list[str]:
+    return [one.text for one in kommo.crm.notes if one.entity_id == lead_id]
+
+
+def _closed(kommo: StandInKommo, url: str, account: Account) -> bool:
+    print("\nA shop that is closed now; the assistant knows when it opens:")
+    bot = Conversation(kommo, account, widget_flow(url), timeout_seconds=60)
+    return _exchange(bot, "Are you open now?", exit_expected="success")
+
+
+def _second_ai(kommo: StandInKommo, url: str, account: Account) -> bool:
+    print("\nA business whose first AI is down, and whose second one steps in:")
+    bot = Conversation(kommo, account, widget_flow(url), timeout_seconds=60)
+    return _exchange(bot, "Which days do you deliver?", exit_expected="success")
+
+
 def _failure(kommo: StandInKommo, url: str, account: Account) -> bool:
     print("\nAnother business, whose AI is down (503): the fallback sentence arrives in time:")
     bot = Conversation(kommo, account, widget_flow(url), timeout_seconds=60)
     return _exchange(bot, "Hello?", exit_expected="fail")
 
 
-def _exchange(bot: Conversation, message: str, *, exit_expected: str, bubbles: int = 1) -> bool:
+def _exchange(
+    bot: Conversation, message: str, *, exit_expected: str | tuple[str, ...], bubbles: int = 1
+) -> bool:
     """One message and what the customer then sees: that many bubbles, or it is a fault."""
     print(f"  customer  {message}")
     run = bot.say(message)
@@ -137,8 +190,9 @@ def _exchange(bot: Conversation, message: str, *, exit_expected: str, bubbles: i
         f"            exit {run.exit}; acknowledged {run.acknowledged_status} in "
         f"{run.acknowledgement_milliseconds:.0f} ms, answered in {run.answer_milliseconds:.0f} ms"
     )
-    seen = (run.acknowledged_status, run.exit, len(run.bubbles))
-    return seen == (HTTPStatus.OK, exit_expected, bubbles)
+    exits = (exit_expected,) if isinstance(exit_expected, str) else exit_expected
+    seen = (run.acknowledged_status, len(run.bubbles))
+    return seen == (HTTPStatus.OK, bubbles) and run.exit in exits
 
 
 def _print_bubbles(run: SalesbotRun | None) -> None:
@@ -165,35 +219,6 @@ def _environment(
     if ai:
         environ |= {"OPENAI_API_KEY": "sk-stand-in", "OPENAI_BASE_URL": ai.base_url}
     return environ
-
-
-def _accounts(
-    environ: dict[str, str], kommo: StandInKommo, down: StandInAI
-) -> tuple[Account, Account]:
-    """Two businesses: one whose AI answers, one whose AI is down."""
-    store = IntegrationStore(Path(environ["DATABASE_PATH"]), environ["SECRET_KEY"])
-    store.migrate()
-    flora = _account(kommo, "flora", 12345678)
-    store.add(_integration(flora, instructions=INSTRUCTIONS))
-    unlucky = _account(kommo, "unlucky", 87654321)
-    store.add(_integration(unlucky, ai_api_key="sk-down", ai_base_url=down.base_url))
-    return flora, unlucky
-
-
-def _account(kommo: StandInKommo, subdomain: str, account_id: int) -> Account:
-    integration_id = f"0b01c2d3-0000-4000-8000-{account_id:012d}"
-    keys = secrets.token_hex(32), secrets.token_hex(32)
-    return kommo.add_account(subdomain, account_id, integration_id, *keys)
-
-
-def _integration(account: Account, **settings: str) -> Integration:
-    return Integration(
-        integration_id=account.integration_id,
-        subdomain=account.subdomain,
-        secret_key=account.secret_key,
-        access_token=account.access_token,
-        **settings,  # type: ignore[arg-type]
-    )
 
 
 def _ai_name(ai: StandInAI | None) -> str:

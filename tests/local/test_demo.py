@@ -26,6 +26,12 @@ def test_it_shows_what_is_promised_and_ends_by_itself() -> None:
     exits = re.findall(r"exit (\w+); acknowledged (\d+)", done.stdout)
     assert {name for name, _ in exits} == {"success", "skip", "handoff", "fail"}
     assert {status for _, status in exits} == {"200"}
+    assert "Bouquet of 21 roses | 45 euro" in done.stdout
+    assert "lead      The assistant has handed over: it does not know the answer." in done.stdout
+    assert "The business is closed now: a colleague can answer only when" in done.stdout
+    assert "gap       Do you repair bicycles? (flask gaps flora)" in done.stdout
+    second = done.stdout.partition("whose second one steps in:")[2].partition("Another")[0]
+    assert "exit success" in second
     assert done.stdout.endswith("All went well.\n")
     assert done.stderr == ""
 
