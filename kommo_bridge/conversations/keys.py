@@ -45,6 +45,11 @@ def turns_key(name: str) -> str:
     return f"{_key(name)}:turns"
 
 
+def listing_key(integration: str) -> str:
+    """The Redis key of an integration's conversations; `integration` is its `integration_key`."""
+    return f"{PREFIX}conversations:{integration}"
+
+
 def texts_key(name: str) -> str:
     """The Redis key of the texts that are not answered yet."""
     return f"{_key(name)}:texts"

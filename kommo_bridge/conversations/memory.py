@@ -13,8 +13,11 @@ from typing import Any
 from redis import Redis
 
 from kommo_bridge.conversations.keys import (
+    ENTITY_TYPES,
     conversation_name,
     disclosed_key,
+    integration_key,
+    listing_key,
     no_text_key,
     open_key,
     pause_key,
@@ -32,7 +35,8 @@ HISTORY_CHARACTERS = 12_000
 MAX_BYTES = 64 * 1024
 MAX_EXCHANGE_PART_CHARACTERS = 4_000
 
-# KEYS: exchanges. ARGV: job id, exchange, exchanges kept, bytes kept, lifetime in seconds.
+# KEYS: exchanges, the integration's conversations. ARGV: job id, exchange, exchanges kept, bytes
+# kept, lifetime in seconds, the entity (empty: not listed), now.
 REMEMBER = """
 local last = redis.call('LINDEX', KEYS[1], -1)
 if last and cjson.decode(last)['job_id'] == ARGV[1] then return 0 end
@@ -42,6 +46,11 @@ local size = 0
 for _, one in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do size = size + #one end
 while size > tonumber(ARGV[4]) do size = size - #redis.call('LPOP', KEYS[1]) end
 redis.call('EXPIRE', KEYS[1], ARGV[5])
+if ARGV[6] ~= '' then
+    redis.call('ZADD', KEYS[2], ARGV[7], ARGV[6])
+    redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', ARGV[7] - ARGV[5])
+    redis.call('EXPIRE', KEYS[2], ARGV[5])
+end
 return 1
 """
 
@@ -108,14 +117,18 @@ class Conversations:
             time.time(),
             request.person,
         )
+        # A chat at the terminal is no conversation of the account.
+        listed = request.entity_type in ENTITY_TYPES.values()
         self._remember(
-            keys=[turns_key(conversation_name(request))],
+            keys=[turns_key(conversation_name(request)), listing_key(integration_key(request))],
             args=[
                 request.job_id,
                 json.dumps(asdict(exchange), ensure_ascii=False),
                 integration.history,
                 MAX_BYTES,
                 integration.history_days * 86400,
+                f"{request.entity_type}:{request.entity_id}" if listed else "",
+                exchange.at,
             ],
         )
 
@@ -147,6 +160,8 @@ class Conversations:
             pipeline.llen(key)
             others = (texts_key, open_key, no_text_key, disclosed_key, staff_key)
             pipeline.delete(key, *(one(name) for one in others))
+            integration, entity_type, entity_id = name.rsplit(":", 2)
+            pipeline.zrem(listing_key(integration), f"{entity_type}:{entity_id}")
             return int(pipeline.execute()[0])
 
 

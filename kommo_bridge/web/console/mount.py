@@ -14,8 +14,8 @@ from kommo_bridge.errors import BridgeError
 from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.redis_client import connect
 from kommo_bridge.settings import Settings
-from kommo_bridge.web.console import accounts, assistant, door, guard
-from kommo_bridge.web.console.filters import moment
+from kommo_bridge.web.console import accounts, assistant, conversations, door, guard
+from kommo_bridge.web.console.filters import duration, moment, plain_number
 from kommo_bridge.web.console.guard import Who
 from kommo_bridge.web.console.pages import Console, find_account
 from kommo_bridge.web.password_guard import PasswordGuard
@@ -53,6 +53,14 @@ ROUTES = (
     Route(f"{OF_ACCOUNT}/owner", "owner", "operator", accounts.owner, GET_POST),
     Route(f"{OF_ACCOUNT}/revoke", "revoke", "operator", accounts.revoke, ("POST",)),
     Route(f"{OF_ACCOUNT}/assistant", "assistant", "owner", assistant.show, GET_POST),
+    Route(f"{OF_ACCOUNT}/conversations", "conversations", "owner", conversations.listed),
+    Route(
+        f"{OF_ACCOUNT}/conversations/<entity_type>/<int:entity_id>",
+        "conversation",
+        "owner",
+        conversations.show,
+        GET_POST,
+    ),
     Route("/<path:rest>", "nothing", "anyone", _nothing),
 )
 WHO: dict[str, Who] = {"static": "anyone", **{route.name: route.who for route in ROUTES}}
@@ -63,7 +71,8 @@ def mount_console(app: Flask, settings: Settings, store: IntegrationStore) -> No
     redis = connect(settings.redis_url, timeout_seconds=REDIS_SECONDS)
     console = Console(settings, store, redis, Access(redis, settings), PasswordGuard())
     blueprint = Blueprint("console", __name__, template_folder="templates", static_folder="static")
-    blueprint.add_app_template_filter(moment)
+    for written in (moment, duration, plain_number):
+        blueprint.add_app_template_filter(written)
     for route in ROUTES:
         view = partial(_of_account if OF_ACCOUNT in route.path else _call, console, route.view)
         blueprint.add_url_rule(route.path, route.name, view, methods=route.methods)
@@ -76,11 +85,11 @@ def mount_console(app: Flask, settings: Settings, store: IntegrationStore) -> No
     app.register_blueprint(blueprint, url_prefix="/console")
 
 
-def _call(console: Console, view: View, **path: str) -> Any:
+def _call(console: Console, view: View, **path: Any) -> Any:
     return view(console, **path)
 
 
 def _of_account(
-    console: Console, view: View, subdomain: str, integration_id: str, **path: str
+    console: Console, view: View, subdomain: str, integration_id: str, **path: Any
 ) -> Any:
     return view(console, find_account(console, subdomain, integration_id), **path)

@@ -23,6 +23,9 @@ DONE = {
     "added": "Added. Connect it next.",
     "on": "Switched on: customers are answered.",
     "off": "Switched off: nobody is answered until you switch it on again.",
+    "paused": "The assistant is silent in this conversation now.",
+    "resumed": "The assistant answers in this conversation again.",
+    "forgotten": "Forgotten. A pause, if there is one, stays.",
     "revoked": "Done. Every link and every session of this account's owner has ended.",
     "signed-out": "You are signed out.",
 }
@@ -41,13 +44,17 @@ class Console:
 
 @dataclass(frozen=True)
 class Tab:
-    """A page of an account."""
+    """A page of an account, and those that are found under it."""
 
     endpoint: str
     title: str
+    under: tuple[str, ...] = ()
 
 
-TABS = (Tab("assistant", "Assistant"),)
+TABS = (
+    Tab("assistant", "Assistant"),
+    Tab("conversations", "Conversations", ("conversation",)),
+)
 
 
 def session() -> Session | None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
+from helpers import Ask
+from redis import Redis
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -18,7 +20,8 @@ from werkzeug.serving import make_server
 
 from console.conftest import PASSWORD, page_of
 from kommo_bridge.access import Access
-from kommo_bridge.conversations.keys import integration_name
+from kommo_bridge.conversations.keys import entity_name, integration_name
+from kommo_bridge.conversations.memory import Conversations
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.web.console.pages import TABS
@@ -76,12 +79,16 @@ def look(browser: Chrome, width: int, scheme: str) -> None:
 
 
 def test_every_page_is_for_everyone_on_a_phone_and_on_a_desktop(
-    url: str, store: IntegrationStore, acme: Integration
+    url: str, store: IntegrationStore, redis: Redis, ask: Ask, acme: Integration
 ) -> None:
     """No violation of axe-core's rules, nothing beside the screen, no script of ours refused."""
     store.save(replace(acme, name=HOSTILE, instructions=HOSTILE * 30))
+    for number in range(1, 30):
+        Conversations(redis).remember(ask(entity_id=number), acme, HOSTILE * 20, HOSTILE * 20)
+    Conversations(redis).pause(entity_name(acme, "2", 29), 5, HOSTILE)
     pages = ["/sign-in", "/accounts", "/accounts/add", page_of(acme, "owner")]
     pages += [page_of(acme, tab.endpoint) for tab in TABS]
+    pages += [page_of(acme, f"conversations/lead/{number}") for number in (28, 29)]
     with chromium() as browser:
         sign_in(browser, url)
         for page in pages:
