@@ -15,6 +15,7 @@ from kommo_bridge.errors import SettingsError, StoreError
 from kommo_bridge.integrations.open_store import open_store, require_ai_key
 from kommo_bridge.jobs import Parts, before_exit, build_parts, sweep, use_parts
 from kommo_bridge.monitoring.watch import build_watch
+from kommo_bridge.queue import errands
 from kommo_bridge.queue.enqueue import FUNCTION
 from kommo_bridge.queue.nights import REFRESH_FUNCTION, queue_refresh
 from kommo_bridge.queue.state import work_queue
@@ -62,7 +63,7 @@ def _work(parts: Parts) -> None:
         connection=connection,
         concurrency=settings.worker_concurrency,
         grace_seconds=settings.worker_grace_seconds,
-        functions=[FUNCTION, REFRESH_FUNCTION],
+        functions=[FUNCTION, REFRESH_FUNCTION, *errands.FUNCTIONS],
         beside={
             "sweep": (SWEEP_EVERY, lambda: sweep(parts)),
             "staff": (SWEEP_EVERY, parts.staff.run),

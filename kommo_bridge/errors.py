@@ -20,6 +20,7 @@
     ├── AlertError                 an alert could not be delivered
     ├── ScenarioError              a scenario file is wrong; names the file, the scenario, the line
     ├── ArchiveError               the widget archive breaks a rule of Kommo
+    ├── ErrandRefused              the console asks for too much at once
     └── BotFileError               the ready-made Salesbot cannot be made
 
 No message holds a token, a secret or a customer's words: all of them may reach a log.
@@ -184,6 +185,10 @@ class ScenarioError(BridgeError):
 
 class ArchiveError(BridgeError):
     """The widget archive breaks a rule of Kommo. The message names the file and the rule."""
+
+
+class ErrandRefused(BridgeError):
+    """The console asks workers for too much at once. The message says to wait."""
 
 
 class BotFileError(BridgeError):

@@ -17,6 +17,7 @@ PACKAGE = ROOT / "kommo_bridge"
 ROWS = [
     {"app"},
     {"web", "cli"},
+    {"errands"},
     {"monitoring", "scenarios"},
     {"jobs"},
     {"queue"},
@@ -35,7 +36,7 @@ HOUSES = {
     "rq_dashboard": {"web/dashboard"},
     "redis": {
         *("answers", "conversations", "kommo/pacing", "telemetry", "monitoring", "queue"),
-        *("jobs", "cli", "web", "redis_client", "access"),
+        *("jobs", "cli", "web", "redis_client", "access", "errands"),
     },
     "openai": {"ai"},
     "httpx2": {"ai/assistant", "outgoing/httpx_transport"},

@@ -8,12 +8,12 @@ from flask.cli import AppGroup
 from redis.exceptions import RedisError
 
 from kommo_bridge.cli.tables import errors_as_messages, table
-from kommo_bridge.cli.token import mint_token
 from kommo_bridge.conversations.keys import integration_name
 from kommo_bridge.english import counted
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.kommo.tokens import days_left
+from kommo_bridge.monitoring.probe_token import mint_token
 from kommo_bridge.queue.requeue import requeue_refused
 from kommo_bridge.redis_client import connect
 from kommo_bridge.settings import Settings

@@ -1,14 +1,11 @@
 """`flask token`: a signed test token, to speak to the bridge as Kommo does."""
 
-import time
-
 import click
 from flask.cli import AppGroup
 
 from kommo_bridge.cli.tables import errors_as_messages
-from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.store import IntegrationStore
-from kommo_bridge.kommo.tokens import sign_bot_token
+from kommo_bridge.monitoring.probe_token import mint_token
 
 
 def token_group(integrations: IntegrationStore) -> AppGroup:
@@ -36,22 +33,3 @@ def token_group(integrations: IntegrationStore) -> AppGroup:
         click.echo(mint_token(integration, entity_id, minutes * 60))
 
     return group
-
-
-def mint_token(integration: Integration, entity_id: int, seconds: float) -> str:
-    """Sign what Kommo would sign for this integration."""
-    now = time.time()
-    claims = {
-        "iss": f"https://{integration.host}",
-        "aud": "http://localhost",
-        "iat": now,
-        "nbf": now,
-        "exp": now + seconds,
-        "account_id": integration.account_id or 0,
-        "subdomain": integration.subdomain,
-        "client_uuid": integration.integration_id,
-        "bot_type": "salesbot",
-        "entity_type": "2",
-        "entity_id": entity_id,
-    }
-    return sign_bot_token(claims, integration.secret_key)

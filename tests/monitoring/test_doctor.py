@@ -13,7 +13,6 @@ from redis import Redis
 from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
 from kommo_bridge.app import create_app
-from kommo_bridge.cli.token import mint_token
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.monitoring import check_bridge
@@ -22,6 +21,7 @@ from kommo_bridge.monitoring.check_bridge import check_secret
 from kommo_bridge.monitoring.check_kommo import SKEW_WARNING_SECONDS
 from kommo_bridge.monitoring.check_redis import redis_role
 from kommo_bridge.monitoring.doctor import examine
+from kommo_bridge.monitoring.probe_token import mint_token
 from kommo_bridge.queue.state import QUEUE_NAME, WIDGET_VERSIONS_KEY
 from kommo_bridge.settings import Settings
 from kommo_bridge.telemetry.metrics import KEY as METRICS_KEY

@@ -53,6 +53,7 @@ class Tab:
 
 TABS = (
     Tab("assistant", "Assistant"),
+    Tab("connect", "Connect"),
     Tab("conversations", "Conversations", ("conversation",)),
 )
 

@@ -1,0 +1,51 @@
+"""What a worker does for the console: examine an account, make its bot file.
+
+RQ calls these by name (`queue/errands`). They return plain JSON without secrets; what cannot be
+done is a sentence in it, so that no job fails for a reason that the page can show.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from kommo_bridge.errors import BridgeError
+from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.jobs import Parts, process_parts
+from kommo_bridge.monitoring.doctor import examine
+from kommo_bridge.monitoring.probe_token import mint_token
+from kommo_bridge.monitoring.widget_number import widget_number
+from kommo_bridge.widget.bot import build_bot
+from kommo_bridge.widget.build import WIDGET_REQUEST_PATH
+
+PROBE_SECONDS = 300.0
+
+Payload = Mapping[str, Any]
+
+
+def examine_account(payload: Payload) -> list[dict[str, str]]:
+    """The doctor's findings, in order."""
+    parts = process_parts()
+    integration = _integration(parts, payload)
+    token = mint_token(integration, 1, PROBE_SECONDS)
+    return [asdict(one) for one in examine(integration, parts.settings, token)]
+
+
+def make_bot(payload: Payload) -> dict[str, str]:
+    """`file` and `origin`, or `error`."""
+    parts = process_parts()
+    integration = _integration(parts, payload)
+    try:
+        number, origin = widget_number(integration, parts.settings)
+        title = f"Reply with AI ({integration.subdomain})"
+        address = f"{parts.settings.public_url}{WIDGET_REQUEST_PATH}"
+        content = build_bot(title, str(number), address, "a")
+    except (BridgeError, RedisError) as error:
+        return {"error": str(error) if isinstance(error, BridgeError) else "Redis is away."}
+    return {"file": content.decode(), "origin": f"Widget number {number}: {origin}"}
+
+
+def _integration(parts: Parts, payload: Payload) -> Integration:
+    """Raises IntegrationError when it is gone."""
+    return parts.integrations.get(f"{payload['subdomain']}/{payload['integration_id']}")

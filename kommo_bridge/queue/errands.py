@@ -1,0 +1,99 @@
+"""Errands: what the console asks a worker to do. The web process calls neither Kommo nor an AI.
+
+Each is an ordinary job of our queue, and soon forgotten, with its result. Which integration it is
+for stands in its payload: nobody else learns its result.
+"""
+
+import secrets
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from redis import Redis
+from rq.exceptions import NoSuchJobError
+from rq.job import Job, JobStatus
+from rq.serializers import JSONSerializer
+
+from kommo_bridge.conversations.keys import integration_key
+from kommo_bridge.errors import ErrandRefused
+from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.queue.state import work_queue
+from kommo_bridge.redis_client import PREFIX
+
+EXAMINE = "kommo_bridge.errands.examine_account"
+MAKE_BOT = "kommo_bridge.errands.make_bot"
+FUNCTIONS = (EXAMINE, MAKE_BOT)
+
+LONGEST_SECONDS = 90
+# Nobody looks any more at what was not begun by then.
+WAITING_SECONDS = 60
+KEPT_SECONDS = 900
+# Of one integration: an errand may cost calls to Kommo, or money.
+MOST_A_MINUTE = 20
+
+State = Literal["waiting", "done", "failed"]
+
+
+@dataclass(frozen=True)
+class Errand:
+    """How far one has come; `result` is what its function returned."""
+
+    state: State
+    result: Any = None
+
+
+class Errands:
+    """Errands in Redis. All methods raise RedisError when Redis is away."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    def ask(self, function: str, integration: Integration, **values: str) -> str:
+        """Hand one over; returns its number.
+
+        Raises:
+            ErrandRefused: There were many within the last minute.
+        """
+        self._count(integration)
+        number = f"errand-{secrets.token_hex(16)}"
+        payload = {
+            "request_id": number[-16:],
+            "subdomain": integration.subdomain,
+            "integration_id": integration.integration_id,
+            **values,
+        }
+        work_queue(self._redis).enqueue_call(
+            function,
+            args=(payload,),
+            timeout=LONGEST_SECONDS,
+            ttl=WAITING_SECONDS,
+            result_ttl=KEPT_SECONDS,
+            failure_ttl=KEPT_SECONDS,
+            job_id=number,
+            description=f"{function.rpartition('.')[2]} {integration.subdomain}",
+        )
+        return number
+
+    def look(self, number: str, integration: Integration) -> Errand:
+        """How far it has come. One that is not there, or another integration's, has failed."""
+        try:
+            job = Job.fetch(number, connection=self._redis, serializer=JSONSerializer)
+        except NoSuchJobError:
+            return Errand("failed")
+        payload = job.args[0]
+        whose = (payload.get("integration_id"), payload.get("subdomain"))
+        if whose != (integration.integration_id, integration.subdomain):
+            return Errand("failed")
+        status = job.get_status(refresh=False)
+        if status == JobStatus.FINISHED:
+            return Errand("done", job.return_value())
+        is_over = status in (JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED)
+        return Errand("failed" if is_over else "waiting")
+
+    def _count(self, integration: Integration) -> None:
+        key = f"{PREFIX}console:errands:{integration_key(integration)}"
+        with self._redis.pipeline() as pipeline:
+            pipeline.set(key, 0, nx=True, ex=60)
+            pipeline.incr(key)
+            count = pipeline.execute()[1]
+        if count > MOST_A_MINUTE:
+            raise ErrandRefused("That was asked many times within a minute. Please wait a little.")
