@@ -11,7 +11,7 @@ BROWSER := $(if $(CI),yes,$(shell command -v chromedriver 2>/dev/null))
 # The floor of branch coverage (pyproject.toml) is for the whole suite, not for a part of it.
 COVERAGE := $(if $(ARGS),,--cov --cov-report=)
 
-.PHONY: help demo test run check lock lowest bench soak pace upgrade fuzz simulate interop recovery fields logos hooks clean
+.PHONY: help demo test run check lock lowest bench soak pace upgrade fuzz simulate interop recovery fields logos screenshots hooks clean
 
 help:  ## show this list
 
@@ -96,6 +96,9 @@ mutants: $(VENV)/installed  ## does a test fail for each fault put in? ARGS="ans
 
 fields: $(VENV)/installed  ## docs/fields.md, from the declarations of the fields
 	$(BIN)/python -m kommo_bridge.integrations.fields_page > docs/fields.md
+
+screenshots: $(VENV)/installed  ## write the pictures of docs/console.md anew; needs Chromium
+	$(BIN)/python -m local.screenshots
 
 logos: $(VENV)/installed  ## render the widget's pictures from its drawing
 	$(BIN)/python widgets/source/render_logos.py

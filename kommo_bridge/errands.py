@@ -1,4 +1,4 @@
-"""What a worker does for the console: examine an account, make its bot file.
+"""What a worker does for the console: examine an account, make its bot file, answer a try.
 
 RQ calls these by name (`queue/errands`). They return plain JSON without secrets; what cannot be
 done is a sentence in it, so that no job fails for a reason that the page can show.
@@ -10,6 +10,8 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
+from kommo_bridge.chat import Chat, paid_for
+from kommo_bridge.conversations.money import cost, shown
 from kommo_bridge.errors import BridgeError
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.jobs import Parts, process_parts
@@ -44,6 +46,29 @@ def make_bot(payload: Payload) -> dict[str, str]:
     except (BridgeError, RedisError) as error:
         return {"error": str(error) if isinstance(error, BridgeError) else "Redis is away."}
     return {"file": content.decode(), "origin": f"Widget number {number}: {origin}"}
+
+
+def answer(payload: Payload) -> dict[str, Any]:
+    """What the assistant answers somebody who tries it, and how that came about."""
+    parts = process_parts()
+    integration = _integration(parts, payload)
+    notes: list[str] = []
+    chat = Chat(parts, integration, int(payload["chat"]), show=notes.append)
+    answered = chat.say(payload["message"])
+    outcome, replies = answered.outcome, answered.replies
+    paid = sum(cost(integration, paid_for(one)) for one in replies)
+    return {
+        "status": outcome.status,
+        "text": "" if outcome.silent else outcome.spoken,
+        "reply": outcome.reply,
+        "reason": outcome.handoff_reason if outcome.status == "handoff" else "",
+        "error": outcome.error,
+        "tools": [{"tool": one.tool, "asked": one.asked} for each in replies for one in each.used],
+        "notes": notes,
+        "seconds": answered.seconds,
+        "tokens": sum(one.tokens for one in replies),
+        "money": shown(paid, integration.currency) if paid else "",
+    }
 
 
 def _integration(parts: Parts, payload: Payload) -> Integration:

@@ -18,7 +18,7 @@ ROWS = [
     {"app"},
     {"web", "cli"},
     {"errands"},
-    {"monitoring", "scenarios"},
+    {"monitoring", "scenarios", "chat"},
     {"jobs"},
     {"queue"},
     {"answers"},

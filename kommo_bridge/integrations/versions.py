@@ -22,7 +22,8 @@ class Version:
 
     Attributes:
         number: Counts up from 1 in each integration.
-        who: `command`, `console`, `variable` (`KOMMO_INTEGRATIONS`), or `earlier`.
+        who: `command`, `console, owner`, `console, operator`, `variable` (`KOMMO_INTEGRATIONS`),
+            or `earlier`.
         at: When they were stored, in ISO 8601, UTC.
     """
 

@@ -5,7 +5,8 @@ for stands in its payload: nobody else learns its result.
 """
 
 import secrets
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from redis import Redis
@@ -21,9 +22,11 @@ from kommo_bridge.redis_client import PREFIX
 
 EXAMINE = "kommo_bridge.errands.examine_account"
 MAKE_BOT = "kommo_bridge.errands.make_bot"
-FUNCTIONS = (EXAMINE, MAKE_BOT)
+ANSWER = "kommo_bridge.errands.answer"
+FUNCTIONS = (EXAMINE, MAKE_BOT, ANSWER)
 
-LONGEST_SECONDS = 90
+# Longer than the AI may take for a reply.
+LONGEST_SECONDS = 180
 # Nobody looks any more at what was not begun by then.
 WAITING_SECONDS = 60
 KEPT_SECONDS = 900
@@ -35,9 +38,10 @@ State = Literal["waiting", "done", "failed"]
 
 @dataclass(frozen=True)
 class Errand:
-    """How far one has come; `result` is what its function returned."""
+    """How far one has come; `asked` is its payload, `result` what its function returned."""
 
     state: State
+    asked: Mapping[str, Any] = field(default_factory=dict)
     result: Any = None
 
 
@@ -85,9 +89,9 @@ class Errands:
             return Errand("failed")
         status = job.get_status(refresh=False)
         if status == JobStatus.FINISHED:
-            return Errand("done", job.return_value())
+            return Errand("done", payload, job.return_value())
         is_over = status in (JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED)
-        return Errand("failed" if is_over else "waiting")
+        return Errand("failed" if is_over else "waiting", payload)
 
     def _count(self, integration: Integration) -> None:
         key = f"{PREFIX}console:errands:{integration_key(integration)}"

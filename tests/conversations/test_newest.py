@@ -11,8 +11,8 @@ from kommo_bridge.conversations.keys import (
     integration_key,
     listing_key,
 )
-from kommo_bridge.conversations.newest import Newest
 from kommo_bridge.conversations.memory import Conversations
+from kommo_bridge.conversations.newest import Newest
 from kommo_bridge.integrations.integration import Integration
 
 HALF_A_YEAR = 180 * 86400

@@ -14,7 +14,7 @@ from kommo_bridge.integrations.integration import DOMAINS, HELP, Integration, fr
 from kommo_bridge.integrations.open_store import refuse_if_overwritten
 from kommo_bridge.kommo.tokens import days_left
 from kommo_bridge.telemetry.health import Health, read_health
-from kommo_bridge.web.console.pages import Console, go_to, page
+from kommo_bridge.web.console.pages import Console, go_to, page, who
 
 FEW_DAYS = 14
 ADDED = ("subdomain", "domain", "integration_id", "name", "secret_key", "access_token")
@@ -61,7 +61,7 @@ def add(console: Console) -> Response | tuple[str, int]:
     if request.method == "POST":
         try:
             integration = from_mapping(given)
-            console.integrations.add(integration, by="console")
+            console.integrations.add(integration, by=who())
             return go_to("assistant", integration, done="added")
         except IntegrationError as refused:
             error = str(refused)
@@ -75,7 +75,7 @@ def switch(console: Console, integration: Integration) -> Response:
     enabled = request.form.get("enabled") == "yes"
     switched = replace(integration, enabled=enabled)
     refuse_if_overwritten(console.settings, integration, switched)
-    console.integrations.save(switched, by="console")
+    console.integrations.save(switched, by=who())
     return go_to("accounts", done="on" if enabled else "off")
 
 

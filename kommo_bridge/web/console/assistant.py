@@ -17,7 +17,7 @@ from kommo_bridge.integrations.form import (
 from kommo_bridge.integrations.integration import HELP, KINDS, SECRETS, Integration
 from kommo_bridge.integrations.kinds import Choice, Flag, Number, Sentence, WholeNumber
 from kommo_bridge.integrations.open_store import refuse_if_overwritten
-from kommo_bridge.web.console.pages import Console, go_to, page, session
+from kommo_bridge.web.console.pages import Console, go_to, page, session, who
 from kommo_bridge.web.console.sections import Section, label, sections
 
 LONG_FIELDS = {"instructions": 18, "handoff_phrases": 4, "lead_fields": 4, "closed_days": 2}
@@ -64,7 +64,7 @@ def show(console: Console, integration: Integration) -> Response | tuple[str, in
         return go_to("assistant", integration, done="same")
     if not error:
         try:
-            console.integrations.rename(integration, after, by="console")
+            console.integrations.rename(integration, after, by=who())
             return go_to("assistant", after, done="saved")
         except IntegrationError as refused:
             error = str(refused)

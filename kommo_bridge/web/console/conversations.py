@@ -7,8 +7,8 @@ from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response
 
 from kommo_bridge.conversations.keys import ENTITY_TYPES, entity_name
-from kommo_bridge.conversations.newest import Newest
 from kommo_bridge.conversations.memory import Conversations, Exchange
+from kommo_bridge.conversations.newest import Newest
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.web.console.pages import Console, go_to, page
 

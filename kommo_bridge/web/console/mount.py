@@ -14,7 +14,16 @@ from kommo_bridge.errors import BridgeError
 from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.redis_client import connect
 from kommo_bridge.settings import Settings
-from kommo_bridge.web.console import accounts, assistant, connecting, conversations, door, guard
+from kommo_bridge.web.console import (
+    accounts,
+    assistant,
+    connecting,
+    conversations,
+    door,
+    guard,
+    trying,
+    versions,
+)
 from kommo_bridge.web.console.filters import duration, moment, plain_number
 from kommo_bridge.web.console.guard import Who
 from kommo_bridge.web.console.pages import Console, find_account
@@ -61,12 +70,17 @@ ROUTES = (
         conversations.show,
         GET_POST,
     ),
+    Route(f"{OF_ACCOUNT}/assistant/versions", "versions", "owner", versions.show, GET_POST),
     Route(f"{OF_ACCOUNT}/connect", "connect", "owner", connecting.show),
     Route(f"{OF_ACCOUNT}/connect/progress", "progress", "owner", connecting.lines),
     Route(f"{OF_ACCOUNT}/connect/check", "check", "owner", connecting.check, ("POST",)),
     Route(f"{OF_ACCOUNT}/connect/widget.zip", "widget", "owner", connecting.widget),
     Route(f"{OF_ACCOUNT}/connect/bot", "bot", "owner", connecting.bot, ("POST",)),
     Route(f"{OF_ACCOUNT}/connect/bot.json", "bot_file", "owner", connecting.bot_file),
+    Route(f"{OF_ACCOUNT}/try", "try", "owner", trying.show),
+    Route(f"{OF_ACCOUNT}/try/chat", "chat", "owner", trying.piece),
+    Route(f"{OF_ACCOUNT}/try/say", "say", "owner", trying.say, ("POST",)),
+    Route(f"{OF_ACCOUNT}/try/new", "new_chat", "owner", trying.new, ("POST",)),
     Route("/<path:rest>", "nothing", "anyone", _nothing),
 )
 WHO: dict[str, Who] = {"static": "anyone", **{route.name: route.who for route in ROUTES}}

@@ -26,6 +26,7 @@ DONE = {
     "paused": "The assistant is silent in this conversation now.",
     "resumed": "The assistant answers in this conversation again.",
     "forgotten": "Forgotten. A pause, if there is one, stays.",
+    "restored": "The instructions are those of before again. What you replaced is kept too.",
     "revoked": "Done. Every link and every session of this account's owner has ended.",
     "signed-out": "You are signed out.",
 }
@@ -52,7 +53,8 @@ class Tab:
 
 
 TABS = (
-    Tab("assistant", "Assistant"),
+    Tab("assistant", "Assistant", ("versions",)),
+    Tab("try", "Try it"),
     Tab("connect", "Connect"),
     Tab("conversations", "Conversations", ("conversation",)),
 )
@@ -62,6 +64,12 @@ def session() -> Session | None:
     """Who looks, if they came in."""
     found: Session | None = g.get("console_session")
     return found
+
+
+def who() -> str:
+    """Who changes something, for the versions of the instructions."""
+    found = session()
+    return "console, operator" if found is None or found.is_operator else "console, owner"
 
 
 def find_account(console: Console, subdomain: str, integration_id: str) -> Integration:

@@ -61,6 +61,7 @@ NAMED = (
         ("mode", "test_tag", "temperature", "history", "history_days", "burst_seconds"),
         by_owner=True,
     ),
+    Section("Weekly report", ("owner_email",), by_owner=True),
     # What costs money, and where requests go, is the operator's.
     Section(
         "Limits",

@@ -37,7 +37,7 @@ def test_every_field_stands_on_the_operators_page_once_with_its_help(
 def test_no_secret_is_ever_on_a_page(
     operator: Visitor, owner: Visitor, store: IntegrationStore, acme: Integration
 ) -> None:
-    planted: dict[str, Any] = {name: f"planted-secret-{name}" for name in SECRETS}
+    planted: dict[str, Any] = {name: f"https://x.example/planted-secret-{name}" for name in SECRETS}
     store.save(replace(acme, **planted))
 
     for visitor in (operator, owner):
@@ -56,7 +56,7 @@ def test_the_owner_changes_what_the_assistant_knows(
         "Saved. The next answer already uses it." in owner.get(f"{page_of(acme)}?done=saved").text
     )
     assert store.get("acme") == replace(acme, instructions="We sell roses.\n\n21 cost 45 euro.")
-    assert [one.who for one in versions_of(store.database, acme)] == ["console"]
+    assert [one.who for one in versions_of(store.database, acme)] == ["console, owner"]
 
 
 class Form(HTMLParser):
