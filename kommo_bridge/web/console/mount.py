@@ -23,6 +23,7 @@ from kommo_bridge.web.console import (
     guard,
     trying,
     versions,
+    week,
 )
 from kommo_bridge.web.console.filters import duration, moment, plain_number
 from kommo_bridge.web.console.guard import Who
@@ -81,6 +82,7 @@ ROUTES = (
     Route(f"{OF_ACCOUNT}/try/chat", "chat", "owner", trying.piece),
     Route(f"{OF_ACCOUNT}/try/say", "say", "owner", trying.say, ("POST",)),
     Route(f"{OF_ACCOUNT}/try/new", "new_chat", "owner", trying.new, ("POST",)),
+    Route(f"{OF_ACCOUNT}/week", "week", "owner", week.show),
     Route("/<path:rest>", "nothing", "anyone", _nothing),
 )
 WHO: dict[str, Who] = {"static": "anyone", **{route.name: route.who for route in ROUTES}}

@@ -57,6 +57,7 @@ TABS = (
     Tab("try", "Try it"),
     Tab("connect", "Connect"),
     Tab("conversations", "Conversations", ("conversation",)),
+    Tab("week", "Week"),
 )
 
 
