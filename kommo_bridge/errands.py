@@ -71,6 +71,31 @@ def answer(payload: Payload) -> dict[str, Any]:
     }
 
 
+def add_page(payload: Payload) -> dict[str, str]:
+    """`title` of the page that the assistant knows now, or `error`."""
+    parts = process_parts()
+    integration = _integration(parts, payload)
+    try:
+        source = parts.knowledge.add_page(integration, payload["url"], payload["title"])
+    except BridgeError as error:
+        return {"error": str(error)}
+    return {"title": source.title}
+
+
+def add_file(payload: Payload) -> dict[str, str]:
+    """`title` of the file that the assistant knows now, or `error`."""
+    parts = process_parts()
+    integration = _integration(parts, payload)
+    data: Any = parts.redis.getdel(payload["key"])
+    if data is None:
+        return {"error": "The file has waited for too long. Please add it again."}
+    try:
+        source = parts.knowledge.add_file(integration, payload["name"], data, payload["title"])
+    except BridgeError as error:
+        return {"error": str(error)}
+    return {"title": source.title}
+
+
 def _integration(parts: Parts, payload: Payload) -> Integration:
     """Raises IntegrationError when it is gone."""
     return parts.integrations.get(f"{payload['subdomain']}/{payload['integration_id']}")

@@ -24,10 +24,13 @@ from werkzeug.serving import make_server
 
 from kommo_bridge import jobs
 from kommo_bridge.app import create_app
+from kommo_bridge.conversations.days import Answered, Days
+from kommo_bridge.conversations.gaps import Gaps
 from kommo_bridge.conversations.keys import entity_name, integration_key, integration_name
 from kommo_bridge.conversations.memory import Conversations
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.open_store import open_store
+from kommo_bridge.knowledge.knowledge import Knowledge
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.queue.state import WIDGET_VERSIONS_KEY, work_queue
 from kommo_bridge.redis_client import connect
@@ -93,6 +96,15 @@ def _fill(settings: Settings, kommo: StandInKommo) -> Integration:
     store.add(acme)
     store.add(replace(acme, subdomain="sonrisa", name="Clínica Sonrisa", enabled=False))
     store.add(replace(acme, subdomain="moda", name="Moda Lima", access_token=""))
+    knowledge = Knowledge(store.database)
+    knowledge.add_text(acme, "Bouquets", "Tulips: 12 euro.\nRoses: 21 for 45 euro.")
+    knowledge.add_text(acme, "Delivery abroad", "We do not send abroad.")
+    Gaps(redis).note(acme, "Do you also repair vases?", time.time())
+    days = Days(redis)
+    for number in range(40):
+        handoff = "order" if number % 9 == 0 else ""
+        answered = Answered(f"conversation-{number}", 2.0 + number % 5, handoff)
+        days.answered(acme, answered, time.time() - 86400 * (number % 6))
     note_answered(redis, integration_name(acme))
     redis.hset(WIDGET_VERSIONS_KEY, integration_key(acme), "1.1.0")
     conversations = Conversations(redis)
@@ -148,6 +160,9 @@ def _take_all(browser: Chrome, url: str, settings: Settings, acme: Integration) 
     for name, address in (
         ("accounts", f"{url}/accounts"),
         ("assistant", f"{account}/assistant"),
+        ("knowledge", f"{account}/knowledge?question=how+much+are+tulips"),
+        ("gaps", f"{account}/gaps"),
+        ("week", f"{account}/week"),
         ("conversations", f"{account}/conversations"),
         ("conversation", f"{account}/conversations/lead/26818281"),
     ):

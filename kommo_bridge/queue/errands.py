@@ -23,7 +23,9 @@ from kommo_bridge.redis_client import PREFIX
 EXAMINE = "kommo_bridge.errands.examine_account"
 MAKE_BOT = "kommo_bridge.errands.make_bot"
 ANSWER = "kommo_bridge.errands.answer"
-FUNCTIONS = (EXAMINE, MAKE_BOT, ANSWER)
+ADD_PAGE = "kommo_bridge.errands.add_page"
+ADD_FILE = "kommo_bridge.errands.add_file"
+FUNCTIONS = (EXAMINE, MAKE_BOT, ANSWER, ADD_PAGE, ADD_FILE)
 
 # Longer than the AI may take for a reply.
 LONGEST_SECONDS = 180
@@ -76,6 +78,12 @@ class Errands:
             description=f"{function.rpartition('.')[2]} {integration.subdomain}",
         )
         return number
+
+    def lend(self, data: bytes) -> str:
+        """Keep a file for an errand, for as long as one may wait; returns its key."""
+        key = f"{PREFIX}console:file:{secrets.token_hex(16)}"
+        self._redis.set(key, data, ex=WAITING_SECONDS + LONGEST_SECONDS)
+        return key
 
     def look(self, number: str, integration: Integration) -> Errand:
         """How far it has come. One that is not there, or another integration's, has failed."""

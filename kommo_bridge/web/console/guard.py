@@ -22,7 +22,8 @@ from kommo_bridge.web.origin import from_here
 Who = Literal["anyone", "signed in", "owner", "operator"]
 
 FORM_COOKIE = "kommo_console_form"
-MAX_BYTES = 2 * 1024 * 1024
+MAX_BYTES = 6 * 1024 * 1024  # a file of knowledge, and what stands around it
+MAX_FORM_BYTES = 2 * 1024 * 1024
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
@@ -56,7 +57,7 @@ def let_through(console: Console, who: Mapping[str, Who]) -> BaseResponse | None
         Forbidden: A form was not sent from a page of ours.
     """
     request.max_content_length = MAX_BYTES
-    request.max_form_memory_size = MAX_BYTES
+    request.max_form_memory_size = MAX_FORM_BYTES
     allowed = who.get((request.endpoint or "").removeprefix("console."))
     if allowed is None:
         raise NotFound

@@ -20,7 +20,9 @@ from kommo_bridge.web.console import (
     connecting,
     conversations,
     door,
+    gaps,
     guard,
+    knowing,
     trying,
     versions,
     week,
@@ -83,6 +85,11 @@ ROUTES = (
     Route(f"{OF_ACCOUNT}/try/say", "say", "owner", trying.say, ("POST",)),
     Route(f"{OF_ACCOUNT}/try/new", "new_chat", "owner", trying.new, ("POST",)),
     Route(f"{OF_ACCOUNT}/week", "week", "owner", week.show),
+    Route(f"{OF_ACCOUNT}/knowledge", "knowledge", "owner", knowing.show),
+    Route(f"{OF_ACCOUNT}/knowledge/add", "add_source", "owner", knowing.add, ("POST",)),
+    Route(f"{OF_ACCOUNT}/knowledge/adding", "adding", "owner", knowing.piece),
+    Route(f"{OF_ACCOUNT}/knowledge/<int:number>", "source", "owner", knowing.source, GET_POST),
+    Route(f"{OF_ACCOUNT}/gaps", "gaps", "owner", gaps.show, GET_POST),
     Route("/<path:rest>", "nothing", "anyone", _nothing),
 )
 WHO: dict[str, Who] = {"static": "anyone", **{route.name: route.who for route in ROUTES}}

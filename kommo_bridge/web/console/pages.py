@@ -27,6 +27,9 @@ DONE = {
     "resumed": "The assistant answers in this conversation again.",
     "forgotten": "Forgotten. A pause, if there is one, stays.",
     "restored": "The instructions are those of before again. What you replaced is kept too.",
+    "known": "The assistant knows it now.",
+    "unknown": "Taken away. The assistant no longer knows it.",
+    "gap-done": "Done. It is off the list; an answer that you wrote is known from now on.",
     "revoked": "Done. Every link and every session of this account's owner has ended.",
     "signed-out": "You are signed out.",
 }
@@ -54,6 +57,8 @@ class Tab:
 
 TABS = (
     Tab("assistant", "Assistant", ("versions",)),
+    Tab("knowledge", "Knowledge", ("source",)),
+    Tab("gaps", "Gaps"),
     Tab("try", "Try it"),
     Tab("connect", "Connect"),
     Tab("conversations", "Conversations", ("conversation",)),

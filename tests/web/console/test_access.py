@@ -30,6 +30,7 @@ def pages(*who: str, posts: bool = False) -> list[tuple[str, str, str]]:
     for route in ROUTES:
         path = route.path.replace("<subdomain>/<integration_id>", "{name}")
         path = path.replace("<int:entity_id>", "7").replace("<entity_type>", "lead")
+        path = path.replace("<int:number>", "1")
         if route.who in who:
             methods = [one for one in route.methods if one == "POST" or not posts]
             found += [(method, path, route.name) for method in methods]

@@ -2,6 +2,7 @@
 
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,10 +21,12 @@ from werkzeug.serving import make_server
 
 from console.conftest import PASSWORD, page_of
 from kommo_bridge.access import Access
+from kommo_bridge.conversations.gaps import Gaps
 from kommo_bridge.conversations.keys import entity_name, integration_name
 from kommo_bridge.conversations.memory import Conversations
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.store import IntegrationStore
+from kommo_bridge.knowledge.knowledge import Knowledge
 from kommo_bridge.web.console.pages import TABS
 
 pytestmark = pytest.mark.browser
@@ -86,8 +89,11 @@ def test_every_page_is_for_everyone_on_a_phone_and_on_a_desktop(
     for number in range(1, 30):
         Conversations(redis).remember(ask(entity_id=number), acme, HOSTILE * 20, HOSTILE * 20)
     Conversations(redis).pause(entity_name(acme, "2", 29), 5, HOSTILE)
+    Gaps(redis).note(acme, HOSTILE, time.time())
+    Knowledge(store.database).add_text(acme, HOSTILE, HOSTILE * 30)
     pages = ["/sign-in", "/accounts", "/accounts/add", page_of(acme, "owner")]
     pages += [page_of(acme, tab.endpoint) for tab in TABS]
+    pages += [page_of(acme, "knowledge/1"), page_of(acme, "assistant/versions")]
     pages += [page_of(acme, f"conversations/lead/{number}") for number in (28, 29)]
     with chromium() as browser:
         sign_in(browser, url)
