@@ -175,14 +175,14 @@ def test_more_knowledge_founds_more(reply: str, known: str, more: str) -> None:
         *("12 de ", "1'000", "Rp", "555-0123 "),
     ],
 )
-def test_a_reply_of_any_shape_takes_milliseconds(piece: str) -> None:
+def test_a_reply_of_any_shape_takes_no_longer_than_its_length_wants(piece: str) -> None:
     """Time grows with the text, not with its square: a longer one would need minutes otherwise."""
     text = (piece * MAX_SOURCE)[:MAX_SOURCE]
-    started = time.process_time()
+    started = time.thread_time()
 
     check(text, [text], [text])
 
-    assert time.process_time() - started < 5
+    assert time.thread_time() - started < 5
 
 
 def test_only_so_many_facts_of_a_reply_are_looked_at() -> None:

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from kommo_bridge.ai.dialogue import Reply
 from kommo_bridge.ai.prompt import Question
@@ -130,7 +132,8 @@ def test_the_first_never_has_more_time_than_there_is(seconds: float, deadline: f
 
 
 def test_without_redis_the_first_is_asked_first_and_the_reply_is_not_lost() -> None:
-    world, gone = World(first=DOWN), Preferred(Redis(port=1))
+    nowhere = Redis(port=1, retry=Retry(NoBackoff(), 0))
+    world, gone = World(first=DOWN), Preferred(nowhere)
 
     assert world.run(gone).second
     assert world.run(Preferred(None)).second
