@@ -164,7 +164,7 @@ def test_an_integration_that_was_removed_is_forgotten(store: IntegrationStore) -
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ('[{"subdomain": "acme",}]', "it is not JSON (Expecting property name enclosed"),
+        ('[{"subdomain": "acme"', "it is not JSON (Expecting ',' delimiter"),
         ("[" * 100_000, "it is not JSON"),
         ('[{"subdomain": "acme"}]', "entry 1 (acme): The field 'integration_id' is missing."),
         (json.dumps([ACME, {**BETA, "secret_key": ""}]), "entry 2 (beta): secret_key must"),
