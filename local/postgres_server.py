@@ -73,8 +73,8 @@ class PostgresServer:
     """
 
     def __init__(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="kommo_bridge-postgres-"))
         self._programs = find_postgres()
+        self._folder = Path(tempfile.mkdtemp(prefix="kommo_bridge-postgres-"))
         self._process: subprocess.Popen[bytes] | None = None
         self._guard: subprocess.Popen[bytes] | None = None
         self._launcher: Sequence[str] = ()
