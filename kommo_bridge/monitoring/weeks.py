@@ -1,12 +1,13 @@
 """Reads the weeks of an integration from its counters."""
 
+import time
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, timedelta
 
 from redis import Redis
 
-from kommo_bridge.conversations.days import Days
-from kommo_bridge.conversations.gaps import KEPT_SECONDS, Gaps
+from kommo_bridge.conversations.days import Days, day_of
+from kommo_bridge.conversations.gaps import Gaps
 from kommo_bridge.conversations.money import shown
 from kommo_bridge.conversations.usage import Usage
 from kommo_bridge.integrations.integration import Integration
@@ -34,14 +35,13 @@ class Weeks:
             self._days.read(integration, before),
             cost=self._cost(integration, now),
             cost_before=self._cost(integration, before),
-            gaps=self._asked(integration, first),
+            gaps=self._asked(integration, now),
         )
 
-    def _asked(self, integration: Integration, first: date) -> tuple[str, ...]:
-        """The gaps that were last asked in this week, the most frequent first."""
-        start = datetime.combine(first, time(), UTC).timestamp()
-        gaps = self._gaps.list(integration, start + KEPT_SECONDS)
-        return tuple(one.question for one in gaps if one.at < start + DAYS * 86400)
+    def _asked(self, integration: Integration, days: list[date]) -> tuple[str, ...]:
+        """The gaps that were last asked on these days, the most frequent first."""
+        found = self._gaps.list(integration, time.time())
+        return tuple(one.question for one in found if day_of(integration, one.at) in days)
 
     def _cost(self, integration: Integration, days: Iterable[date]) -> str:
         """What the AI cost, by days in UTC; empty where nothing was counted."""
