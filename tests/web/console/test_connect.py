@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from helpers import Bridge, wait_for
 from redis import Redis
 from rq import SimpleWorker
 from rq.job import Job
@@ -25,6 +26,7 @@ from kommo_bridge.queue.own_job import whose
 from kommo_bridge.queue.state import WIDGET_VERSIONS_KEY, work_queue
 from kommo_bridge.settings import Settings
 from kommo_bridge.web.console.owner_lines import owner_lines
+from kommo_bridge.web.console.pages import TABS
 from local.partners.ai import StandInAI, openai_error
 from local.partners.kommo.account import Account
 from local.partners.kommo.server import StandInKommo
@@ -32,6 +34,7 @@ from local.partners.salesbot.bot_import import import_bot
 
 NUMBER = 1282319
 EXITS = ("success", "handoff", "fail", "skip")
+MACHINE = ("Redis", "RQ", "job", "JSON", "queue")
 FORBIDDEN = ("Redis", "RQ", "job", "JSON", "queue", "flask", "worker")
 
 
@@ -282,3 +285,21 @@ def test_findings_that_an_owner_cannot_mend_are_one_line_of_the_worst_state() ->
         ("The bridge itself works", "fault"),
         ("The AI replies", "ok"),
     ]
+
+
+def test_a_real_worker_takes_errands(bridge: Bridge, redis: Redis, acme: Integration) -> None:
+    errands = Errands(redis)
+    number = errands.ask(EXAMINE, acme)
+
+    wait_for(lambda: errands.look(number, acme).state != "waiting")
+
+    errand = errands.look(number, acme)
+    assert errand.state == "done"
+    assert "access token" in [one["subject"] for one in errand.result]
+
+
+def test_no_page_of_an_owner_has_a_word_of_the_machine(owner: Visitor, acme: Integration) -> None:
+    for tab in TABS:
+        text = seen(owner.get(page_of(acme, tab.endpoint)))
+        found = [word for word in MACHINE if re.search(rf"\b{word}s?\b", text, re.IGNORECASE)]
+        assert found == [], tab.endpoint
