@@ -19,10 +19,11 @@ from kommo_bridge.answers.asker import Asker, outcome_of
 from kommo_bridge.answers.calls import Calls
 from kommo_bridge.answers.changes import TAG_REMEMBERED_SECONDS, Changes
 from kommo_bridge.answers.conversation import CONTINUED, Outcome, Rules, Turn
+from kommo_bridge.answers.failed_question import failed, since
 from kommo_bridge.answers.lead_facts import Facts
 from kommo_bridge.answers.modes import silenced
 from kommo_bridge.answers.plan import plan
-from kommo_bridge.answers.retries import ASK_HOLD_MARGIN, BUSY_WAIT, SHORT_WAIT, wait_after
+from kommo_bridge.answers.retries import ASK_HOLD_MARGIN, BUSY_WAIT, SHORT_WAIT
 from kommo_bridge.answers.sender import Sender
 from kommo_bridge.answers.state import ConversationState, ConversationStates
 from kommo_bridge.answers.step import Ask, Close, GiveUp, LetGo, LookUp, Part, Say, Send, Step, Wait
@@ -243,20 +244,3 @@ class _Run:
         )
         turn = replace(step.turn, outcome=outcome)
         return self.state.keep(Changes(turns=view.conversation.with_turn(turn)))
-
-
-def failed(turn: Turn, error: AssistantError, now: float) -> Turn:
-    """The turn after a failed question; a reply from an earlier question is sent as it is."""
-    wait = max(error.retry_after_seconds or 0.0, wait_after(turn.failures))
-    return replace(
-        turn,
-        failures=turn.failures + 1,
-        retry_at=now + wait,
-        error=str(error),
-        final=error.permanent or turn.outcome is not None,
-    )
-
-
-def since(started: float) -> float:
-    """Seconds since a reading of the monotonic clock."""
-    return time.monotonic() - started

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from helpers import Ask
+from helpers import Ask, wait_for
 from redis import Redis
 
 from kommo_bridge.answers.notice import Notice, note_text
@@ -21,7 +21,7 @@ from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.sentences import LANGUAGES
 from kommo_bridge.jobs import Parts, answer, build_parts
 from local.partners.ai import StandInAI, handoff_call
-from local.partners.http.faults import Reset, ResetAfter, Status
+from local.partners.http.faults import Reset, ResetAfter, Slow, Status
 from local.partners.kommo.account import Account
 from local.partners.kommo.server import StandInKommo
 
@@ -205,6 +205,23 @@ def test_a_worker_that_dies_while_it_writes_leaves_one_out_rather_than_two(
     tell()
 
     assert all_written(kommo, account) == (0, 1, 1)
+
+
+def test_a_write_that_is_under_way_is_not_begun_by_another_worker(
+    parts: Parts, ask: Ask, tell: Tell, kommo: StandInKommo, account: Account, redis: Redis
+) -> None:
+    """Even when the lease of the first one is over: it may live, or have died in that moment."""
+    request = ask()
+    answer(request, parts)
+    kommo.faults.order(Slow(1.0), times=1, when=lambda one: one.path.endswith("notes"))
+
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(parts.staff.run)
+        wait_for(lambda: redis.hexists(record_key(request.job_id), "staff_note"))
+        tell()
+        first.result()
+
+    assert len(kommo.crm.notes) == 1
 
 
 def test_what_kommo_never_takes_ends(
