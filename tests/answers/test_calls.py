@@ -150,8 +150,8 @@ def test_a_slot_is_waited_for_before_its_call() -> None:
 
 @pytest.fixture
 def slow_to_write(parts: Parts, acme: Integration) -> Integration:
-    """An integration that listens for a moment."""
-    changed = replace(acme, burst_seconds=0.3)
+    """An integration that listens for a moment: longer than the first question of a process."""
+    changed = replace(acme, burst_seconds=1.5)
     parts.integrations.save(changed)
     return changed
 
