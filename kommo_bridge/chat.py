@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 
 from kommo_bridge.ai.dialogue import Reply
 from kommo_bridge.answers.conversation import Outcome
+from kommo_bridge.answers.rules import rules_of
 from kommo_bridge.answers.terminal import Terminal, TerminalAsker
 from kommo_bridge.conversations.keys import conversation_name
 from kommo_bridge.conversations.money import Paid
 from kommo_bridge.errors import BridgeError
 from kommo_bridge.integrations.integration import Integration
-from kommo_bridge.jobs import Parts, rules_of
+from kommo_bridge.jobs import Parts
 from kommo_bridge.kommo.widget_request import WidgetRequest
 
 CHAT_SECONDS = 86400

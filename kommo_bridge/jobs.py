@@ -23,9 +23,9 @@ from rq import Retry, get_current_job
 from kommo_bridge.ai.assistant import Assistant
 from kommo_bridge.ai.second import TwoAIs
 from kommo_bridge.answers.asker import Asker
-from kommo_bridge.answers.conversation import Rules
 from kommo_bridge.answers.record import close_record
 from kommo_bridge.answers.retries import STORE_WAIT
+from kommo_bridge.answers.rules import rules_of
 from kommo_bridge.answers.sender import Sender
 from kommo_bridge.answers.staff import Staff
 from kommo_bridge.answers.state import ConversationStates
@@ -33,7 +33,6 @@ from kommo_bridge.answers.steps import Steps
 from kommo_bridge.answers.sweep import Sweep
 from kommo_bridge.conversations.days import Days
 from kommo_bridge.conversations.gaps import Gaps
-from kommo_bridge.conversations.keys import ENTITY_TYPES
 from kommo_bridge.conversations.memory import Conversations
 from kommo_bridge.conversations.preferred import Preferred
 from kommo_bridge.conversations.usage import Usage
@@ -144,25 +143,6 @@ def sweep(parts: Parts) -> int:
     """Complete the overdue requests; returns how many there were."""
     look_after = partial(answer, parts=parts, by_sweep=True)
     return Sweep(parts.redis, look_after, parts.settings.continue_deadline_seconds).run()
-
-
-def rules_of(integration: Integration, settings: Settings, request: WidgetRequest) -> Rules:
-    """What the integration and the settings prescribe for the request's conversation."""
-    phrases = [one.strip() for one in integration.handoff_phrases.splitlines()]
-    lead = request.entity_type == ENTITY_TYPES["lead"]
-    # Who tries an assistant here, by `flask chat` or a scenario, wants to read it.
-    mode = integration.mode if request.entity_type in ENTITY_TYPES.values() else "live"
-    return Rules(
-        reply_deadline=settings.reply_deadline_seconds,
-        continue_deadline=settings.continue_deadline_seconds,
-        burst=integration.burst_seconds,
-        enabled=integration.enabled,
-        handoff_phrases=tuple(one for one in phrases if one),
-        looks_up_tag=lead and (bool(integration.pause_tag) or mode == "test"),
-        mode=mode,  # type: ignore[arg-type]  # one of the choices of the field
-        silent=mode == "test" and not lead,
-        tells_lead=lead and bool(integration.lead_fields.strip()),
-    )
 
 
 class _Process:

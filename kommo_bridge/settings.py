@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from kommo_bridge.errors import SettingsError
@@ -20,8 +19,6 @@ MIN_PASSWORD_CHARACTERS = 12
 MAKE_ONE = "Make one with python3 -c 'import secrets; print(secrets.token_hex(32))' and keep it."
 MAX_PORT = 65535
 WINDOW_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,7 @@ from kommo_bridge.ai.dialogue import Dialogue, Reply
 from kommo_bridge.ai.prompt import HARMLESS, Question, body
 from kommo_bridge.ai.refusal import Attempt, Reason, next_attempt
 from kommo_bridge.ai.refused_tools import RefusedTools
-from kommo_bridge.ai.response import (
-    Response,
-    read_error,
-    read_reason,
-    read_response,
-    retry_after,
-)
+from kommo_bridge.ai.response import Response, read_error, read_reason, read_response, retry_after
 from kommo_bridge.ai.tools import Search, Tools
 from kommo_bridge.conversations.memory import Exchange
 from kommo_bridge.errors import AssistantError

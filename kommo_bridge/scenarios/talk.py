@@ -17,13 +17,13 @@ from kommo_bridge.ai.dialogue import Reply
 from kommo_bridge.ai.prompt import Question
 from kommo_bridge.answers.conversation import Outcome
 from kommo_bridge.answers.lead_facts import Facts
+from kommo_bridge.answers.rules import rules_of
 from kommo_bridge.answers.steps import Steps
 from kommo_bridge.answers.terminal import Terminal, TerminalAsker
 from kommo_bridge.conversations.memory import Exchange
 from kommo_bridge.conversations.money import Paid, cost
 from kommo_bridge.errors import BridgeError
 from kommo_bridge.integrations.integration import Integration
-from kommo_bridge.jobs import rules_of
 from kommo_bridge.knowledge.knowledge import Knowledge
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.scenarios.notebook import Clock, Memory, Notebook

@@ -13,11 +13,12 @@ from redis import Redis
 
 from kommo_bridge.answers.conversation import Rules
 from kommo_bridge.answers.retries import BUSY_WAIT
+from kommo_bridge.answers.rules import rules_of
 from kommo_bridge.answers.state import ConversationState, ConversationStates
 from kommo_bridge.answers.view import View
 from kommo_bridge.conversations.keys import conversation_name
 from kommo_bridge.integrations.integration import Integration
-from kommo_bridge.jobs import Parts, answer, rules_of
+from kommo_bridge.jobs import Parts, answer
 from kommo_bridge.kommo.pacing import SLOTS, Pacer
 from kommo_bridge.kommo.slot import Slot
 from kommo_bridge.kommo.widget_request import WidgetRequest

@@ -17,11 +17,12 @@ from kommo_bridge.answers.conversation import (
 )
 from kommo_bridge.answers.modes import leaves_as, silenced
 from kommo_bridge.answers.plan import plan
+from kommo_bridge.answers.rules import rules_of
 from kommo_bridge.answers.step import LetGo
 from kommo_bridge.conversations.keys import conversation_name
 from kommo_bridge.errors import ContinuedWithFailure
 from kommo_bridge.integrations.integration import Integration
-from kommo_bridge.jobs import Parts, answer, rules_of
+from kommo_bridge.jobs import Parts, answer
 from kommo_bridge.kommo.crm import Lead
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from local.partners.ai import StandInAI, handoff_call, openai_error

@@ -12,13 +12,14 @@ from redis import Redis
 
 from kommo_bridge.answers.conversation import GIVEN_UP
 from kommo_bridge.answers.record import record_key
+from kommo_bridge.answers.rules import rules_of
 from kommo_bridge.answers.turns import MAX_QUESTION_CHARACTERS
 from kommo_bridge.conversations.keys import conversation_name, texts_key, turns_key
 from kommo_bridge.conversations.memory import MAX_BYTES
 from kommo_bridge.errors import ContinuedWithFailure, KommoError
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.sentences import HANDOFF_TEXT, NO_TEXT_TEXT, TRANSLATIONS
-from kommo_bridge.jobs import Parts, answer, rules_of, sweep
+from kommo_bridge.jobs import Parts, answer, sweep
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.queue.enqueue import JobQueue
 from local.partners.ai import StandInAI, handoff_call, openai_error
