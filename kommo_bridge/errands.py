@@ -64,6 +64,7 @@ def answer(payload: Payload) -> dict[str, Any]:
         "reason": outcome.handoff_reason if outcome.status == "handoff" else "",
         "error": outcome.error,
         "tools": [{"tool": one.tool, "asked": one.asked} for each in replies for one in each.used],
+        "unfounded": [one.text for each in replies for one in each.unfounded],
         "notes": notes,
         "seconds": answered.seconds,
         "tokens": sum(one.tokens for one in replies),

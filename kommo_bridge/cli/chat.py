@@ -91,13 +91,15 @@ def _show(text: str) -> None:
 
 
 def _trace(integration: Integration, reply: "Reply", seconds: float) -> None:
-    """What one reply took: tools and what they found, tokens, money, time."""
+    """What one reply took: tools and what they found, what stands nowhere, tokens, money, time."""
     for used in reply.used:
         found = " ".join(used.result.split())
         more = " ..." if len(found) > TRACED_CHARACTERS else ""
         _show(f"{used.tool}({used.asked!r}): {found[:TRACED_CHARACTERS]}{more}")
     for gap in reply.gaps:
         _show(f"a gap: {gap}")
+    for fact in reply.unfounded:
+        _show(f"stands nowhere: {fact.kind} {fact.text!r}")
     spent = [
         f"{reply.tokens:,} tokens ({reply.prompt_tokens:,} asked, {reply.cached_tokens:,} of them "
         "cached)"

@@ -191,6 +191,14 @@ def test_chat_shows_tools_gaps_tokens_money_and_time(
     assert "assistant: I do not know." in lines
 
 
+def test_chat_shows_what_a_reply_states_and_nobody_told_it(app: Flask, ai: StandInAI) -> None:
+    ai.reply = lambda _messages: "That costs 49.90 EUR."
+
+    result = run(app, "chat", "acme", "--trace", typed="How much?\n\n")
+
+    assert "[stands nowhere: price '49.90 EUR']" in result.output
+
+
 def test_chat_tells_what_failed(app: Flask, ai: StandInAI) -> None:
     ai.faults.order(openai_error(401), times=None)
 

@@ -94,6 +94,18 @@ def test_a_handoff_is_told_and_the_chat_goes_on(
 
 
 @pytest.mark.usefixtures("parts")
+def test_what_stands_nowhere_is_shown(
+    owner: Visitor, redis: Redis, ai: StandInAI, acme: Integration
+) -> None:
+    ai.reply = lambda _messages: "That costs 49.90 EUR."
+
+    page = say(owner, acme, "How much?")
+    work_off(redis)
+
+    assert "Stands nowhere in what the assistant was told : 49.90 EUR" in seen(owner.get(page))
+
+
+@pytest.mark.usefixtures("parts")
 def test_what_failed_is_told(
     owner: Visitor, redis: Redis, ai: StandInAI, acme: Integration
 ) -> None:
