@@ -16,7 +16,6 @@ from kommo_bridge.answers.conversation import Outcome
 from kommo_bridge.answers.lead_facts import Facts
 from kommo_bridge.answers.wording import Wording
 from kommo_bridge.answers.words import says_handoff
-from kommo_bridge.conversations.gaps import Gaps
 from kommo_bridge.conversations.keys import integration_name
 from kommo_bridge.conversations.memory import Conversations, Exchange
 from kommo_bridge.conversations.money import Paid
@@ -48,7 +47,6 @@ class Asker:
     metrics: Metrics
     incidents: Incidents
     knowledge: Knowledge
-    gaps: Gaps
 
     def reply(
         self,
@@ -101,8 +99,6 @@ class Asker:
         self.incidents.note(integration_name(integration), bad=bad, good=good)
         paid = Paid(reply.tokens, reply.prompt_tokens, reply.cached_tokens)
         self.usage.count(request, integration, paid)
-        for gap in reply.gaps:
-            self.gaps.note(integration, gap, time.time())
         if self.usage.warn(integration):
             self.capped(integration)
         return reply
@@ -181,5 +177,6 @@ def outcome_of(
             handoff_reason=reply.reason,
             summary=reply.summary,
             opening=opening,
+            gaps=reply.gaps,
         )
-    return Outcome("success", made.text, opening=opening) if made.text else None
+    return Outcome("success", made.text, opening=opening, gaps=reply.gaps) if made.text else None

@@ -153,6 +153,8 @@ class Calls:
                 ),
             )
         )
+        if view.kept:
+            self.sender.note_gaps(self.integration, outcome, view.now)
         if view.kept and not spoken.silent:
             self.sender.answered(called.waiting, self.integration, outcome, members[0].at, view.now)
         return view

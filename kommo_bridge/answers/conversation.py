@@ -33,6 +33,7 @@ class Outcome:
         reason: Why it is a handoff; kept with the pause that begins when Kommo has accepted it.
         handoff_reason, summary: The same for whoever takes over, and for the figures.
         opening: Said before the text, and not remembered: that an assistant answers here.
+        gaps: What the AI had no answer to.
         source: Where the text comes from.
     """
 
@@ -45,6 +46,7 @@ class Outcome:
     handoff_reason: HandoffReason = "other"
     summary: str = ""
     opening: str = ""
+    gaps: tuple[str, ...] = ()
 
     @property
     def spoken(self) -> str:
@@ -55,7 +57,8 @@ class Outcome:
     def of(cls, kept: dict[str, Any]) -> "Outcome":
         """Rebuild from JSON; fields of a newer version are ignored."""
         known = {item.name for item in fields(cls)}
-        return cls(**{key: value for key, value in kept.items() if key in known})
+        values = {key: value for key, value in kept.items() if key in known}
+        return cls(**{**values, "gaps": tuple(kept.get("gaps", ()))})
 
 
 SKIP = Outcome("skip", "", silent=True, source="silence")

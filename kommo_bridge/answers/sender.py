@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from kommo_bridge.answers.conversation import Outcome
 from kommo_bridge.answers.lead_facts import STAGE, Facts, StageNames, facts_of, wanted
 from kommo_bridge.conversations.days import Answered, Days
+from kommo_bridge.conversations.gaps import Gaps
 from kommo_bridge.conversations.keys import conversation_name, integration_name, person_digest
 from kommo_bridge.errors import KommoError, StoreError
 from kommo_bridge.integrations.integration import Integration
@@ -41,6 +42,7 @@ class Sender:
     metrics: Metrics
     incidents: Incidents
     days: Days
+    gaps: Gaps
     stages: StageNames = field(default_factory=StageNames)
 
     def book(self, integration: Integration, job_id: str) -> Slot | NotNow:
@@ -135,6 +137,12 @@ class Sender:
             failed=outcome.source == "fallback",
         )
         self.days.answered(integration, turn, now)
+
+    def note_gaps(self, integration: Integration, outcome: Outcome, now: float) -> None:
+        """Note what the AI had no answer to, once its reply is accepted: one that a newer message
+        took back has noted nothing."""
+        for gap in outcome.gaps:
+            self.gaps.note(integration, gap, now)
 
     def given_up(
         self, request: WidgetRequest, reason: str, integration: Integration | None = None

@@ -62,6 +62,9 @@ class Terminal(Sender):
     def answered(self, *_turn: Any) -> None:
         """Nothing is counted."""
 
+    def note_gaps(self, *_turn: Any) -> None:
+        """Whoever tries the assistant sees them in the trace."""
+
     def lead(self, request: WidgetRequest, integration: Integration) -> Lead | None:  # noqa: ARG002
         """There is no lead."""
         return None

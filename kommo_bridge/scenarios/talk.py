@@ -130,7 +130,7 @@ class Talk:
     def write(self, text: str) -> Observed:
         """What comes of a customer's message."""
         request, metrics, incidents = self._request(text), NoMetrics(), NoIncidents()
-        terminal = Terminal(NoKommo(), NoStore(), metrics, incidents, NoDays())
+        terminal = Terminal(NoKommo(), NoStore(), metrics, incidents, NoDays(), NoGaps())
         asker = _Asker(
             self._assistant,
             self._memory,
@@ -138,7 +138,6 @@ class Talk:
             metrics,
             incidents,
             self._knowledge,
-            NoGaps(),
             show=lambda _line: None,
             clock=self._clock,
         )

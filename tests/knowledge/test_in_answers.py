@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from helpers import Ask
+from helpers import Ask, let_pass
 from redis import Redis
 from rq import SimpleWorker
 
@@ -16,6 +16,7 @@ from kommo_bridge.jobs import Parts, answer, use_parts
 from kommo_bridge.knowledge.block import Block
 from kommo_bridge.knowledge.source import FILE, PAGE, Source
 from kommo_bridge.knowledge.sources import Sources
+from kommo_bridge.queue.enqueue import JobQueue
 from kommo_bridge.queue.nights import REFRESH_FUNCTION, queue_refresh
 from kommo_bridge.queue.own_job import foreign_function
 from kommo_bridge.queue.state import work_queue
@@ -94,6 +95,27 @@ def test_a_question_that_nothing_answers_is_a_gap(
 
     [gap] = Gaps(redis).list(acme, datetime.now(UTC).timestamp())
     assert (gap.question, gap.count) == ("Do you repair shoes?", 1)
+
+
+def test_a_reply_that_a_newer_message_takes_back_notes_no_gap(
+    parts: Parts, ask: Ask, ai: StandInAI, acme: Integration, redis: Redis, queue: JobQueue
+) -> None:
+    parts.integrations.save(replace(acme, burst_seconds=8.0))
+    says(
+        ai,
+        *(tool_call("note_gap", question="What is wanted?"), "I do not know."),
+        "Yes, we deliver.",
+    )
+    first, second = ask("Hello"), ask("Do you deliver?")
+    queue.enqueue(first)
+    assert answer(first, parts) is not None  # held
+    queue.enqueue(second)
+
+    assert answer(second, parts) is not None
+    let_pass(redis, 8)
+    assert answer(second, parts) is None
+
+    assert Gaps(redis).list(acme, datetime.now(UTC).timestamp()) == []
 
 
 def test_the_pages_are_looked_at_once_a_night(

@@ -56,8 +56,8 @@ class Bridge:
         integrations = SimpleNamespace(find=self._find)
         return heart.steps.Steps(
             states=self.store,
-            asker=heart.asker.Asker(self.ai, memory, usage, *[silent] * 4),
-            sender=heart.sender.Sender(self.client, integrations, silent, silent, silent),
+            asker=heart.asker.Asker(self.ai, memory, usage, *[silent] * 3),
+            sender=heart.sender.Sender(self.client, integrations, silent, silent, silent, silent),
             memory=memory,
             metrics=silent,
             sleep=self.world.sleep,
