@@ -18,7 +18,7 @@ from kommo_bridge.ai.prompt import (
     LEAD_FACTS,
     PROMPT_RULES,
 )
-from kommo_bridge.ai.tool_calls import Call
+from kommo_bridge.ai.tool_calls import Call, storable
 from kommo_bridge.ai.tools import GAP_RULE, HANDOFF_RULE, SEARCH_RULE
 
 # The rest of a text is read as text: a reply of braces alone must not cost a second.
@@ -117,7 +117,7 @@ def _without_objects(text: str, tools: Collection[str], calls: list[Call], words
             calls.append(call)
             continue
         found = [one[key] for key in TEXT_KEYS if isinstance(one.get(key), str)]
-        words.extend(found[:1])
+        words.extend(map(storable, found[:1]))
     return "".join([*left, text[end:]])
 
 

@@ -15,7 +15,7 @@ import openai
 
 from kommo_bridge.ai.messenger_text import MAX_SOURCE
 from kommo_bridge.ai.refusal import Reason, identifiers, reason_of
-from kommo_bridge.ai.tool_calls import Call, read_calls
+from kommo_bridge.ai.tool_calls import Call, read_calls, storable
 from kommo_bridge.errors import AssistantError
 
 # No model reads more. A larger number is wrong, and caps are counted with it.
@@ -63,8 +63,8 @@ def read_response(body: bytes) -> Response:
         tokens = _tokens(completion.get("usage") or {})
     except (AttributeError, LookupError, TypeError, ValueError, RecursionError):
         return Response()
-    text = text.strip() if isinstance(text, str) else ""
-    return Response(text[: MAX_SOURCE + 1], calls, tokens)
+    text = storable(text.strip()[: MAX_SOURCE + 1]) if isinstance(text, str) else ""
+    return Response(text, calls, tokens)
 
 
 def _tokens(usage: dict[str, Any]) -> Tokens:

@@ -25,7 +25,13 @@ class Call:
     def text(self, name: str, limit: int) -> str:
         """An argument on one line, cut to its limit; empty when it is no text."""
         value = (self.arguments or {}).get(name)
-        return " ".join(value[: 4 * limit].split())[:limit] if isinstance(value, str) else ""
+        begin = storable(value[: 4 * limit]) if isinstance(value, str) else ""
+        return " ".join(begin.split())[:limit]
+
+
+def storable(text: str) -> str:
+    """With a mark for half a character, which JSON may hold and neither Redis nor HTTP takes."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def read_calls(calls: Any) -> tuple[Call, ...]:
@@ -38,9 +44,8 @@ def read_calls(calls: Any) -> tuple[Call, ...]:
             call_id = call.get("id")
             known = isinstance(call_id, str) and 0 < len(call_id) <= MAX_NAME
             written, arguments = _arguments(function.get("arguments"))
-            found.append(
-                Call(call_id if known else f"call_{number}", name[:MAX_NAME], arguments, written)
-            )
+            own_id = storable(call_id) if known else f"call_{number}"
+            found.append(Call(own_id, storable(name[:MAX_NAME]), arguments, written))
     return tuple(found)
 
 

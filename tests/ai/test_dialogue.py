@@ -10,6 +10,7 @@ import pytest
 from kommo_bridge.ai.assistant import Assistant
 from kommo_bridge.ai.dialogue import MAX_ROUNDS, Reply
 from kommo_bridge.ai.prompt import Question
+from kommo_bridge.ai.response import read_response
 from kommo_bridge.ai.tools import MAX_RESULT, Search
 from kommo_bridge.conversations.handoff import REASONS
 from kommo_bridge.errors import AssistantError, BridgeError
@@ -78,6 +79,38 @@ def test_a_handoff_with_broken_arguments_is_still_one(assistant: Assistant, ai: 
     reply = ask(assistant, ai, {**broken, "content": "Let me ask."})
 
     assert (reply.handoff, reply.text) == (True, "")
+
+
+HALF = '{"question": "Parking \\ud83d", "sentence": "Yes \\udd00", "summary": "\\ud800 lamp"}'
+
+
+@pytest.mark.parametrize("name", ["note_gap", "handoff"])
+@pytest.mark.parametrize("written", [False, True])
+def test_half_a_character_in_a_call_can_be_kept(
+    assistant: Assistant, ai: StandInAI, name: str, written: bool
+) -> None:
+    """Redis takes no such text: the reply would be lost, and paid for again."""
+    function = {"name": name, "arguments": HALF}
+    call: dict[str, Any] = {"tool_calls": [{"id": "a", "type": "function", "function": function}]}
+    text = f'{{"name": "{name}", "arguments": {HALF}}}'
+
+    reply = ask(assistant, ai, text if written else call, "The end.")
+
+    kept = (*reply.gaps, reply.text, reply.summary)
+    assert "".join(kept).encode()
+    assert kept[:-2] == (("Parking ?",) if name == "note_gap" else ())
+
+
+def test_half_a_character_beside_a_call_can_be_said_again() -> None:
+    body = (
+        b'{"choices": [{"message": {"content": "Yes \\ud83d", "tool_calls": [{"id": "\\ud83d", '
+        b'"type": "function", "function": {"name": "\\ud83d", "arguments": "{}"}}]}}]}'
+    )
+
+    response = read_response(body)
+
+    [call] = response.calls
+    assert (response.text, call.call_id, call.name) == ("Yes ?", "?", "?")
 
 
 def test_a_gap_is_noted_and_the_model_asked_again(assistant: Assistant, ai: StandInAI) -> None:
