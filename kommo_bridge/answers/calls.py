@@ -79,7 +79,7 @@ class Calls:
         with booked as slot:
             begun = replace(
                 target,
-                outcome=outcome,
+                outcome=replace(outcome, hint=spoken.silent and not outcome.silent),
                 unknown_since=target.unknown_since or view.now,
                 called_at=view.now,
             )
@@ -147,7 +147,7 @@ class Calls:
                 pause_hours=self.integration.handoff_hours if handed_over else 0,
                 reason=outcome.reason,
                 no_text_said=outcome.source == "no_text" and not spoken.silent,
-                disclosed_days=0 if spoken.silent else self._disclosed_days(outcome),
+                disclosed_days=0 if spoken.silent else self._disclosed_days(called),
                 notice=notice_of(
                     outcome, said, self.integration, called.waiting, hint=spoken.silent
                 ),
@@ -159,9 +159,11 @@ class Calls:
             self.sender.answered(called.waiting, self.integration, outcome, members[0].at, view.now)
         return view
 
-    def _disclosed_days(self, outcome: Outcome) -> int:
+    def _disclosed_days(self, called: Called) -> int:
         """As long as the conversation is remembered after a reply; 0 when nothing was told."""
-        told = outcome.source == "ai" and self.integration.disclosure
+        if called.outcome.source != "ai" or not self.integration.disclosure:
+            return 0
+        told = called.outcome.opening or self.memory.disclosed(called.waiting)
         return self.integration.history_days if told else 0
 
     def _ended(self, called: Called, view: View) -> View:
@@ -184,7 +186,7 @@ class Calls:
         silent = called.outcome.silent
         message = replace(
             called.begun,
-            outcome=called.outcome if meaning.unknown or silent else None,
+            outcome=called.begun.outcome if meaning.unknown or silent else None,
             unknown_since=called.begun.unknown_since if meaning.unknown else None,
             failures=0 if meaning.short else called.target.failures + 1,
             next_at=min(next_at, start) if now < start else next_at,

@@ -34,6 +34,7 @@ class Outcome:
         handoff_reason, summary: The same for whoever takes over, and for the figures.
         opening: Said before the text, and not remembered: that an assistant answers here.
         gaps: What the AI had no answer to.
+        hint: The last call with it left in the mode `hint`, without a word.
         source: Where the text comes from.
     """
 
@@ -47,6 +48,7 @@ class Outcome:
     summary: str = ""
     opening: str = ""
     gaps: tuple[str, ...] = ()
+    hint: bool = False
 
     @property
     def spoken(self) -> str:

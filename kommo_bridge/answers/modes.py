@@ -7,9 +7,16 @@ from kommo_bridge.kommo.crm import Lead
 
 def leaves_as(outcome: Outcome, message: Message, rules: Rules) -> Outcome:
     """What a Salesbot is continued with: in the mode `hint` it never says a word."""
-    if rules.mode != "hint" or outcome.silent:
+    if outcome.silent or not _is_hint(message, rules):
         return outcome
     return SKIP if message.own else SILENT_HANDOFF
+
+
+def _is_hint(message: Message, rules: Rules) -> bool:
+    """A call that may have arrived is repeated as it left, whatever the mode is meanwhile."""
+    if message.unknown_since is not None and message.outcome:
+        return message.outcome.hint
+    return rules.mode == "hint"
 
 
 def silenced(lead: Lead | None, integration: Integration) -> bool:

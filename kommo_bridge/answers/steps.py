@@ -208,7 +208,9 @@ class _Run:
             facts = self._lead_facts()
             left = step.seconds - since(started)
             reply = self.parts.asker.reply(self.request, self.integration, said, left, facts)
-            opening = "" if self.rules.mode == "hint" else self.wording.opening(said)
+            opening = self.wording.opening(
+                said
+            )  # of a hint too: the mode may change before it leaves
             outcome = outcome_of(
                 reply, self.rules.handoff_phrases, self.wording, said, opening=opening
             )

@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from helpers import Ask
+from helpers import Ask, let_pass, wait_for
+from redis import Redis
 
 from kommo_bridge.answers.conversation import (
     SILENT_HANDOFF,
@@ -26,7 +27,7 @@ from kommo_bridge.jobs import Parts, answer
 from kommo_bridge.kommo.crm import Lead
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from local.partners.ai import StandInAI, handoff_call, openai_error
-from local.partners.http.faults import Status
+from local.partners.http.faults import ResetAfter, Status
 from local.partners.kommo.account import Account
 from local.partners.kommo.server import StandInKommo
 
@@ -229,3 +230,110 @@ def test_whoever_tries_it_here_is_answered(
     rules = rules_of(mode(name), parts.settings, request)
 
     assert (rules.mode, rules.silent, rules.looks_up_tag) == ("live", False, False)
+
+
+@pytest.fixture
+def comes_back(parts: Parts, redis: Redis) -> Callable[[WidgetRequest], None]:
+    """Runs a request's job until it has ended."""
+
+    def finish(request: WidgetRequest) -> None:
+        def again() -> bool:
+            let_pass(redis, 10)
+            return answer(request, parts) is None
+
+        wait_for(again)
+
+    return finish
+
+
+class TestSwitched:
+    """The mode changes while a Salesbot waits for its next call."""
+
+    def test_a_reply_that_may_have_arrived_is_no_hint_afterwards(
+        self,
+        parts: Parts,
+        ask: Ask,
+        ai: StandInAI,
+        kommo: StandInKommo,
+        mode: Callable[..., Integration],
+        comes_back: Callable[[WidgetRequest], None],
+    ) -> None:
+        """Staff would write to the customer what the customer has read."""
+        ai.reply = lambda _: handoff_call("One moment.", "order", "Two lamps.")
+        kommo.faults.order(ResetAfter(), times=1)
+        request = ask("I take two.")
+        assert answer(request, parts)
+        mode("hint")
+
+        comes_back(request)
+        parts.staff.run()
+
+        assert continued(kommo) == [("handoff", "One moment.")]
+        assert parts.steps.memory.paused(conversation_name(request))
+        [note] = kommo.crm.notes
+        assert "would reply" not in note.text
+
+    def test_a_hint_that_may_have_arrived_is_no_reply_afterwards(
+        self,
+        parts: Parts,
+        ask: Ask,
+        ai: StandInAI,
+        kommo: StandInKommo,
+        mode: Callable[..., Integration],
+        comes_back: Callable[[WidgetRequest], None],
+    ) -> None:
+        ai.reply = lambda _: handoff_call("One moment.", "order", "Two lamps.")
+        mode("hint")
+        kommo.faults.order(ResetAfter(), times=1)
+        request = ask("I take two.")
+        assert answer(request, parts)
+        mode("live")
+
+        comes_back(request)
+        parts.staff.run()
+
+        assert continued(kommo) == [("skip", "-")]
+        assert parts.steps.memory.paused(conversation_name(request)) is None
+        [note] = kommo.crm.notes
+        assert "would reply" in note.text
+
+    def test_a_hint_that_has_not_arrived_is_a_reply_with_its_disclosure(
+        self,
+        parts: Parts,
+        ask: Ask,
+        ai: StandInAI,
+        kommo: StandInKommo,
+        mode: Callable[..., Integration],
+        comes_back: Callable[[WidgetRequest], None],
+    ) -> None:
+        ai.reply = lambda _: "Yes."
+        mode("hint", disclosure="I am an assistant.")
+        kommo.faults.order(Status(400), times=1)
+        request = ask()
+        assert answer(request, parts)
+        mode("live", disclosure="I am an assistant.")
+
+        comes_back(request)
+
+        assert continued(kommo) == [("success", "I am an assistant.\n\nYes.")]
+
+    def test_a_reply_without_disclosure_does_not_count_as_disclosed(
+        self,
+        parts: Parts,
+        ask: Ask,
+        ai: StandInAI,
+        kommo: StandInKommo,
+        mode: Callable[..., Integration],
+        comes_back: Callable[[WidgetRequest], None],
+    ) -> None:
+        ai.reply = lambda _: "Yes."
+        kommo.faults.order(Status(500), times=1)
+        request = ask()
+        assert answer(request, parts)
+        mode("live", disclosure="I am an assistant.")
+        comes_back(request)
+
+        answer(ask("And on Sundays?"), parts)
+
+        said = ["Yes.", "I am an assistant.\n\nYes."]
+        assert [reply for _, reply in continued(kommo)] == said
