@@ -10,6 +10,7 @@ import secrets
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,8 +47,14 @@ def main() -> int:
         print(f"Port {port} is taken by another program: stop it, or set another PORT in .env.")
         return 1
     try:
-        with local_redis(Path("instance/redis"), _free(REDIS_PORT)) as url, _left_for_commands(url):
-            return _honcho(str(port), {"REDIS_URL": url, "WORKER_GRACE_SECONDS": GRACE_SECONDS})
+        with (
+            local_redis(Path("instance/redis"), _free(REDIS_PORT)) as url,
+            _left_for_commands(url),
+            tempfile.TemporaryDirectory(prefix="kommo_bridge-") as folder,
+        ):
+            procfile = _one_port(Path("Procfile"), Path(folder) / "Procfile", port)
+            settings = {"REDIS_URL": url, "WORKER_GRACE_SECONDS": GRACE_SECONDS}
+            return _honcho(procfile, str(port), settings)
     except RedisServerError as error:
         print(error)
         return 1
@@ -97,7 +104,18 @@ def _checked_port() -> int:
     return settings.port
 
 
-def _honcho(port: str, settings: dict[str, str]) -> int:
+def _one_port(procfile: Path, changed: Path, port: int) -> Path:
+    """The Procfile for honcho, which gives each process a port of its own.
+
+    The worker's doctor calls the web process, so its PORT must be that of the web process.
+    """
+    text = procfile.read_text(encoding="utf-8")
+    worker = f"worker: PORT={port} "
+    changed.write_text(text.replace("worker: ", worker, 1), encoding="utf-8")
+    return changed
+
+
+def _honcho(procfile: Path, port: str, settings: dict[str, str]) -> int:
     # In honcho's eyes PORT belongs to the first process; the .env file is read above.
     environ = os.environ | settings | {"PORT": port, "PYTHONUNBUFFERED": "1"}
     command = [
@@ -106,6 +124,8 @@ def _honcho(port: str, settings: dict[str, str]) -> int:
         "honcho",
         "-e",
         os.devnull,
+        "-f",
+        str(procfile),
         "start",
         "-p",
         port,

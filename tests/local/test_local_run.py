@@ -115,6 +115,21 @@ def test_web_and_worker_end_with_it(
     assert processes_in(folder) == []
 
 
+@pytest.mark.usefixtures("running")
+def test_the_worker_knows_the_port_of_the_web_process(
+    folder: Path, environ: dict[str, str]
+) -> None:
+    """Its doctor calls the web process there."""
+    (worker,) = [one for one in processes_in(folder) if "worker.py" in arguments_of(one)]
+
+    told = Path(f"/proc/{worker}/environ").read_text().split("\0")
+    assert f"PORT={environ['PORT']}" in told
+
+
+def arguments_of(process: int) -> list[str]:
+    return Path(f"/proc/{process}/cmdline").read_text().split("\0")
+
+
 def processes_in(folder: Path) -> list[int]:
     """Who works in this folder still."""
     found = []
