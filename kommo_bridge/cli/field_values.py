@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from kommo_bridge.conversations.money import UNCOUNTED, uncounted_money
 from kommo_bridge.errors import IntegrationError
 from kommo_bridge.integrations.integration import (
     DOMAINS,
@@ -70,6 +71,12 @@ def warn_of_shapes(integration: Integration, names: Iterable[str], whose: str = 
         click.echo(f"Warning: {whose}{warning}", err=True)
 
 
+def warn_of_uncounted_money(integration: Integration) -> None:
+    """Say on standard error when a cap on money can never be reached."""
+    if uncounted_money(integration):
+        click.echo(f"Warning: {UNCOUNTED}", err=True)
+
+
 def _value(key: str, value: str) -> str:
     """The value itself, a file's content for `@FILE`, what is typed or piped for `-`."""
     if value == "-":
@@ -78,6 +85,9 @@ def _value(key: str, value: str) -> str:
         return value
     try:
         return _trimmed(key, Path(value[1:]).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        text = f"There is no file {value[1:]} (for a value with @ in front: {key}=-)."
+        raise IntegrationError(text) from None
     except (OSError, UnicodeDecodeError):
         text = f"{value[1:]} cannot be read as UTF-8 text (for a value with @ in front: {key}=-)."
         raise IntegrationError(text) from None

@@ -13,6 +13,7 @@ from kommo_bridge.cli.field_values import (
     file_name_meant,
     shorter,
     warn_of_shapes,
+    warn_of_uncounted_money,
 )
 from kommo_bridge.cli.integration_files import file_commands, read_text
 from kommo_bridge.cli.integration_health import health_commands
@@ -132,6 +133,7 @@ def _changing_commands(group: AppGroup, store: IntegrationStore, settings: Setti
             _ask_back(changes, before, after, yes=yes)
             store.rename(before, after)
         warn_of_shapes(after, Change(before, after).fields)
+        warn_of_uncounted_money(after)
         click.echo(f"Changed {after.host}.")
 
     @group.command("disable")

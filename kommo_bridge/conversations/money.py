@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from kommo_bridge.integrations.integration import Integration
 
 MILLIONTHS = 1_000_000
+UNCOUNTED = "money is not counted, so its cap is never reached: set price_input and price_output"
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,12 @@ class Paid:
 def has_prices(integration: Integration) -> bool:
     """Whether money can be counted."""
     return integration.price_input is not None and integration.price_output is not None
+
+
+def uncounted_money(integration: Integration) -> bool:
+    """Whether it has a cap on money that is never reached."""
+    capped = bool(integration.money_per_day or integration.money_per_month)
+    return capped and not has_prices(integration)
 
 
 def cost(integration: Integration, paid: Paid) -> int:

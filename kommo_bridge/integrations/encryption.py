@@ -14,7 +14,10 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from kommo_bridge.errors import SettingsError
 
-NOT_DECRYPTED = "SECRET_KEY is not the one that the stored secrets were encrypted with."
+NOT_DECRYPTED = (
+    "SECRET_KEY is not the one that the stored secrets were encrypted with: put that one back, or "
+    "set it as SECRET_KEY_PREVIOUS (docs/security.md)."
+)
 BOUND = "2."  # in front of what is bound to its place; a Fernet token begins with gAAAA
 UNBOUND_INFO = b"kommo_bridge integrations"
 

@@ -8,6 +8,7 @@ key as plain text). Nothing that an unverified token says ever leaves this modul
 
 import json
 import re
+import warnings
 from base64 import urlsafe_b64decode
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -16,6 +17,10 @@ from typing import Any
 import jwt
 
 from kommo_bridge.errors import InvalidToken
+
+# A short secret is told where it is stored (integrations/shapes.py), and not once more in
+# a library's words.
+warnings.filterwarnings("ignore", category=jwt.InsecureKeyLengthWarning)
 
 ALGORITHMS = ("HS512", "HS256")
 # `aud` is the receiver's own host and breaks behind changed hosts; `iat` says nothing that `nbf`

@@ -8,7 +8,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from kommo_bridge.conversations.keys import integration_name
-from kommo_bridge.conversations.money import has_prices
+from kommo_bridge.conversations.money import UNCOUNTED, uncounted_money
 from kommo_bridge.conversations.usage import Usage
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.monitoring.check import Context, Finding
@@ -67,9 +67,8 @@ def _caps(redis: Redis, integration: Integration) -> Iterator[Finding]:
     reached = Usage(redis).reached(integration)
     if not reached:
         yield Finding("caps", "ok", "none is reached")
-    if (integration.money_per_day or integration.money_per_month) and not has_prices(integration):
-        text = "money is not counted, so its cap is never reached: set price_input and price_output"
-        yield Finding("caps", "warning", text)
+    if uncounted_money(integration):
+        yield Finding("caps", "warning", UNCOUNTED)
     for one in reached:
         text = (
             f"{one.name} is reached ({one.text(one.count)} of {one.text(one.cap)}): "

@@ -198,7 +198,17 @@ def test_a_missing_file_empties_nothing(operator: Operator) -> None:
     result = operator("set", "acme", "instructions=@nowhere.txt")
 
     assert result.exit_code == 1
-    assert "nowhere.txt cannot be read" in result.output
+    assert "There is no file nowhere.txt" in result.output
+
+
+def test_a_cap_on_money_without_prices_is_told(operator: Operator) -> None:
+    operator.adds()
+
+    without = operator("set", "acme", "money_per_day=3")
+    with_prices = operator("set", "acme", "price_input=1", "price_output=2")
+
+    assert "Warning: money is not counted" in without.stderr
+    assert with_prices.stderr == ""
 
 
 def test_a_text_is_not_lost_without_a_question(operator: Operator) -> None:

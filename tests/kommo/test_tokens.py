@@ -4,6 +4,8 @@ import base64
 import hashlib
 import hmac
 import json
+import subprocess
+import sys
 import time
 import warnings
 from typing import Any
@@ -396,6 +398,16 @@ def test_no_single_character_of_a_token_can_be_exchanged_for_its_neighbour() -> 
         flipped = chr(ord(character) ^ 1)
 
         assert reason_of(TOKEN[:place] + flipped + TOKEN[place + 1 :]), place
+
+
+def test_a_short_secret_prints_no_warning_of_the_library() -> None:
+    code = "from kommo_bridge.kommo.tokens import sign_bot_token; sign_bot_token({}, 'short')"
+
+    done = subprocess.run(
+        [sys.executable, "-W", "default", "-c", code], capture_output=True, text=True, check=True
+    )
+
+    assert done.stderr == ""
 
 
 def test_a_short_secret_of_an_old_integration_still_verifies() -> None:
