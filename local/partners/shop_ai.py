@@ -14,6 +14,7 @@ MARK = "(offline stand-in)"
 SENTENCE = re.compile(r"[^.\n]+")
 WORD = re.compile(r"[a-z]{4,}|\d+")
 OPENING = re.compile(r"The business is (?:open|closed)[^.]*\.")
+GREETING = re.compile(r"(?:hi|hello)(?: again)?\W*", re.IGNORECASE)
 COMMON = frozenset("hello much have does what when with your that this again there".split())
 
 
@@ -23,6 +24,8 @@ def shop_reply(messages: list[dict[str, Any]]) -> str | dict[str, Any]:
     asked = [text_of(one) for one in messages if one["role"] == "user"][-1]
     if re.search(r"\bhuman\b", asked, re.IGNORECASE):
         return handoff_call(f"{MARK} One moment, a colleague will answer you here.")
+    if GREETING.fullmatch(asked.strip()):
+        return f"{MARK} Hello! How can I help you?"
     opening = OPENING.search(system)
     if opening and re.search(r"\bopen\b", asked, re.IGNORECASE):
         return f"{MARK} {opening[0]}"
