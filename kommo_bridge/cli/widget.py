@@ -70,7 +70,8 @@ def _check_command(group: AppGroup) -> None:
         try:
             findings = check_archive(archive.read_bytes())
         except OSError as error:
-            raise click.ClickException(f"{archive}: cannot be read: {error.strerror}.") from error
+            text = f"{archive}: cannot be read: {error.strerror}. Build one: flask widget build."
+            raise click.ClickException(text) from error
         for finding in findings:
             click.echo(_line(finding))
         faults = sum(not finding.ok for finding in findings)

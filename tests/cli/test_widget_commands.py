@@ -125,3 +125,4 @@ def test_check_of_a_file_that_cannot_be_read_says_so(path: str) -> None:
     assert result.exit_code == 1
     assert result.output.startswith("Error: ")
     assert "cannot be read" in result.output
+    assert "flask widget build" in result.output
