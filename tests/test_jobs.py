@@ -19,6 +19,7 @@ from kommo_bridge.conversations.days import Days, day_of
 from kommo_bridge.conversations.keys import conversation_name, texts_key, turn_key
 from kommo_bridge.errors import ContinuedWithFailure, IntegrationError, KommoError
 from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.integrations.open_store import store_of
 from kommo_bridge.jobs import Parts, answer, build_parts, sweep
 from kommo_bridge.kommo.client import KommoClient
 from kommo_bridge.kommo.pacing import Pacer
@@ -778,3 +779,20 @@ def test_the_sweep_leaves_the_rest_of_a_hanging_account_for_the_next_look(
 
     assert len(hanging) == THREADS
     wait_for(lambda: parts.redis.zcount(OPEN_KEY, 0, time.time()) == 4)
+
+
+def test_what_another_key_has_encrypted_is_waited_for_and_not_taken_for_removed(
+    parts: Parts, ask: Ask, kommo: StandInKommo, settings: Settings, acme: Integration
+) -> None:
+    """`SECRET_KEY` is rotated: a process that was restarted first saves, this one is still old."""
+    request = ask()
+    renewed = replace(settings, secret_key="n" * 40, secret_key_previous=settings.secret_key)
+    with closing(store_of(renewed)) as first:
+        first.save(first.get("acme"))
+
+    assert answer(request, parts)
+    assert state_of(parts, request) == OPEN
+    restarted = build_parts(renewed)
+    assert answer(request, restarted) is None
+
+    assert [one.body["data"]["status"] for one in kommo.continuations] == ["success"]

@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from kommo_bridge.errors import IntegrationError, SettingsError
+from kommo_bridge.errors import IntegrationError, SettingsError, StoreError
 from kommo_bridge.integrations.database import Row, open_database
 from kommo_bridge.integrations.encryption import NOT_DECRYPTED, Cipher
 from kommo_bridge.integrations.found import Found, Key
@@ -51,6 +51,9 @@ class IntegrationReader:
         The subdomain must match, and so must the account id once it is bound: a renamed account is
         logged as unknown until `flask integrations set` gives its new subdomain. While the store is
         away, what was found before it went away is served for an hour.
+
+        Raises:
+            StoreError: The store is away, or its secrets were encrypted with another `SECRET_KEY`.
         """
         return self._found.get((integration_id.lower(), subdomain.lower(), account_id))
 
@@ -77,7 +80,7 @@ class IntegrationReader:
         Raises:
             SettingsError: None of them can be decrypted: `SECRET_KEY` is wrong.
         """
-        found = self._readable("true order by subdomain, integration_id", ())
+        found = self._readable(self._where("true order by subdomain, integration_id"))
         if not found and self.count():
             raise SettingsError(NOT_DECRYPTED)
         return found
@@ -106,10 +109,10 @@ class IntegrationReader:
             raise IntegrationError(f"{name!r} names several integrations: give one of {known}.")
         return found[0]
 
-    def _readable(self, condition: str, values: tuple[Any, ...]) -> list[Integration]:
+    def _readable(self, rows: list[Row]) -> list[Integration]:
         """Those that can be decrypted; one that cannot is logged and left out."""
         found = []
-        for row in self._where(condition, values):
+        for row in rows:
             try:
                 found.append(self.rows.read(row))
             except SettingsError as error:
@@ -122,7 +125,7 @@ class IntegrationReader:
                 )
         return found
 
-    def _where(self, condition: str, values: tuple[Any, ...]) -> list[Row]:
+    def _where(self, condition: str, values: tuple[Any, ...] = ()) -> list[Row]:
         query = f"select * from {INTEGRATIONS} where {condition}"  # noqa: S608
         return self.database.read(query, values)
 
@@ -132,5 +135,8 @@ class IntegrationReader:
         )
         if UNSTORABLE.search("".join(key[:2])):  # an unverified token may claim anything
             return None
-        found = self._readable(condition, key)
+        rows = self._where(condition, key)
+        found = self._readable(rows)
+        if rows and not found:  # it is not gone: another process may know the key already
+            raise StoreError(NOT_DECRYPTED)
         return found[0] if found else None

@@ -16,7 +16,7 @@ from helpers import store_in_trouble, wait_for
 from sqlite_utils import Database
 
 from kommo_bridge.app import create_app
-from kommo_bridge.errors import IntegrationError, SettingsError
+from kommo_bridge.errors import IntegrationError, SettingsError, StoreError
 from kommo_bridge.integrations.encryption import Cipher
 from kommo_bridge.integrations.integration import FIELDS, Integration, from_mapping
 from kommo_bridge.integrations.rows import Rows
@@ -257,7 +257,8 @@ def test_another_secret_key_is_told_and_reads_nothing(
     for read in (other.all, lambda: other.get("acme")):
         with pytest.raises(SettingsError, match="SECRET_KEY is not the one"):
             read()
-    assert other.find(INTEGRATION_ID, 1, "acme") is None
+    with pytest.raises(StoreError, match="SECRET_KEY is not the one"):
+        other.find(INTEGRATION_ID, 1, "acme")
 
 
 @pytest.fixture
@@ -275,7 +276,8 @@ def test_an_integration_of_another_secret_key_is_logged_and_does_not_stop_the_ot
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     assert store.all() == [acme]
-    assert store.find(INTEGRATION_ID, 5, "foreign") is None
+    with pytest.raises(StoreError, match="SECRET_KEY is not the one"):
+        store.find(INTEGRATION_ID, 5, "foreign")
     assert store.find(INTEGRATION_ID, 5, "acme") == acme
 
     [first, second] = [vars(record)["fields"] for record in caplog.records]
