@@ -16,7 +16,7 @@ from kommo_bridge.answers.record import OPEN_KEY, record_key
 from kommo_bridge.answers.retries import SWEEP_SLOW
 from kommo_bridge.answers.sweep import THREADS, Sweep
 from kommo_bridge.conversations.days import Days, day_of
-from kommo_bridge.conversations.keys import conversation_name, texts_key, turn_key
+from kommo_bridge.conversations.keys import conversation_name, pause_key, texts_key, turn_key
 from kommo_bridge.errors import ContinuedWithFailure, IntegrationError, KommoError
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.open_store import store_of
@@ -308,6 +308,26 @@ def test_a_404_after_an_unknown_outcome_means_that_the_first_call_arrived(
     assert len(kommo.continuations) == 1
     assert [refusal.status for refusal in kommo.refusals] == [404]
     assert state_of(parts, request) == CONTINUED
+
+
+def test_a_handoff_that_had_arrived_is_one_though_a_human_was_quicker(
+    parts: Parts, ask: Ask, kommo: StandInKommo, acme: Integration
+) -> None:
+    """The Salesbot is let go, and turns out to have had the words of the call before."""
+    parts.integrations.save(replace(acme, handoff_phrases="human"))
+    kommo.faults.order(ResetAfter())
+    request = ask("a human, please")
+    assert later(request, parts)
+    parts.steps.memory.pause(conversation_name(request), 24, "by hand")
+
+    assert answer(request, parts) is None
+
+    assert [refusal.status for refusal in kommo.refusals] == [404]
+    counted = Days(parts.redis).read(acme, [day_of(acme, time.time())])
+    assert counted.handoffs == {"customer_request": 1}
+    assert parts.steps.memory.history(request, acme)[-1].customer == "a human, please"
+    paused = parts.redis.pttl(pause_key(conversation_name(request)))
+    assert paused > 23 * 3_600_000  # as by hand, not the handoff's own twelve hours
 
 
 @pytest.mark.parametrize("status", [404, 410])

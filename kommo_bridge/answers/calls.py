@@ -8,7 +8,7 @@ import time
 from dataclasses import replace
 from http import HTTPStatus
 
-from kommo_bridge.answers.called import Called
+from kommo_bridge.answers.called import Called, as_it_arrived
 from kommo_bridge.answers.changes import Changes
 from kommo_bridge.answers.conversation import (
     CONTINUED,
@@ -77,13 +77,14 @@ class Calls:
         spoken = leaves_as(outcome, target, view.conversation.rules)
         body = self.sender.body(waiting, spoken, self.integration, plain=target.plain)
         with booked as slot:
+            noted = replace(outcome, hint=spoken.silent and not outcome.silent)
             begun = replace(
                 target,
-                outcome=replace(outcome, hint=spoken.silent and not outcome.silent),
+                outcome=target.outcome if outcome.silent and target.may_be_told else noted,
                 unknown_since=target.unknown_since or view.now,
                 called_at=view.now,
             )
-            view = self._begin(begun, view, turn)
+            view = self._begin(begun, view, turn, silent=outcome.silent)
             if not view.kept:  # paused meanwhile, or another run has the conversation
                 return view
             started = time.monotonic()
@@ -91,10 +92,9 @@ class Calls:
         called = Called(begun, target, waiting, outcome, spoken, turn, body, result)
         return self._judge(called, view, view.now + time.monotonic() - started)
 
-    def _begin(self, begun: Message, view: View, turn: Turn | None) -> View:
+    def _begin(self, begun: Message, view: View, turn: Turn | None, *, silent: bool) -> View:
         """Note that a call is about to be made. The same step checks for a pause: after one began,
         no reply is sent."""
-        silent = begun.outcome is not None and begun.outcome.silent
         turns = view.conversation.with_turn(turn) if turn else None
         return self.state.keep(
             Changes(
@@ -127,6 +127,7 @@ class Calls:
 
     def _accepted(self, called: Called, view: View) -> View:
         """The customer has the reply: remember it, and let the turn's other Salesbots go."""
+        called = as_it_arrived(called, view.conversation.turns)
         outcome, spoken, turn = called.outcome, called.spoken, called.turn
         self.sender.continued(called.waiting, outcome, spoken)
         ended = replace(called.begun, state=CONTINUED, unknown_since=None)
@@ -137,6 +138,7 @@ class Calls:
         if said and outcome.status in ("success", "handoff"):
             self.memory.remember(called.waiting, self.integration, said, outcome.reply)
         handed_over = outcome.status == "handoff" and not spoken.silent
+        pauses = handed_over and not view.conversation.paused
         others = [one for one in members if one.waits and one.job_id != ended.job_id]
         let_go = [replace(one, outcome=SKIP, next_at=0.0) for one in others if not one.let_go]
         view = self.state.keep(
@@ -144,7 +146,7 @@ class Calls:
                 turns=view.conversation.without_turn(turn),
                 messages=(ended, *let_go),
                 error=outcome.error,
-                pause_hours=self.integration.handoff_hours if handed_over else 0,
+                pause_hours=self.integration.handoff_hours if pauses else 0,
                 reason=outcome.reason,
                 no_text_said=outcome.source == "no_text" and not spoken.silent,
                 disclosed_days=0 if spoken.silent else self._disclosed_days(called),

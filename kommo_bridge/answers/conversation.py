@@ -104,6 +104,12 @@ class Message:
         return self.state == OPEN
 
     @property
+    def may_be_told(self) -> bool:
+        """A call with words was made to it, and nobody knows its result."""
+        said = self.outcome is not None and not self.outcome.silent
+        return said and self.unknown_since is not None
+
+    @property
     def let_go(self) -> bool:
         """It gets no reply: another Salesbot has sent it, or a human has the conversation."""
         return self.outcome is not None and self.outcome.silent

@@ -208,9 +208,7 @@ class _Run:
             facts = self._lead_facts()
             left = step.seconds - since(started)
             reply = self.parts.asker.reply(self.request, self.integration, said, left, facts)
-            opening = self.wording.opening(
-                said
-            )  # of a hint too: the mode may change before it leaves
+            opening = self.wording.opening(said)  # of a hint too: the mode may change meanwhile
             outcome = outcome_of(
                 reply, self.rules.handoff_phrases, self.wording, said, opening=opening
             )

@@ -150,6 +150,12 @@ FAULTS = (
         seed=315708,
     ),
     Fault(
+        "a Salesbot that is gone when it is let go counts as never told",
+        ("T2",),
+        (Change("called = as_it_arrived(called, view.conversation.turns)", "pass"),),
+        seed=602921,
+    ),
+    Fault(
         "the AI's time is not bounded by the reply deadline",
         ("T5",),
         (Change("return Ask(case.turn, case.last_moment - now)",

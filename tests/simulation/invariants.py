@@ -80,9 +80,13 @@ class Invariants:
                 raise Broken("T4", f"{self._name(call)} is told {call.reply[:20]!r} over a human")
 
     def _allowed(self, call: Call) -> None:
-        """T4 of the modes: a hint is for staff, and in a test nobody else is answered."""
+        """T4 of the modes: a hint is for staff, and in a test nobody else is answered.
+
+        What the former version, which knew no modes, may have sent is repeated as it was.
+        """
         record = self.bridge.store.records[call.job_id]
-        if self._is_silent(call.account, record):
+        repeated = self.bridge.bots[call.job_id].message.left == "unknown"
+        if self._is_silent(call.account, record) and not repeated:
             raise Broken("T4", f"{self._name(call)} is told {call.reply[:20]!r} against the mode")
 
     def _is_silent(self, account: int, record: Any) -> bool:
