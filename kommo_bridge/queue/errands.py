@@ -4,6 +4,7 @@ Each is an ordinary job of our queue, and soon forgotten, with its result. Which
 for stands in its payload: nobody else learns its result.
 """
 
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ ANSWER = "kommo_bridge.errands.answer"
 ADD_PAGE = "kommo_bridge.errands.add_page"
 ADD_FILE = "kommo_bridge.errands.add_file"
 FUNCTIONS = (EXAMINE, MAKE_BOT, ANSWER, ADD_PAGE, ADD_FILE)
+
+NUMBER = re.compile(r"errand-[0-9a-f]{32}")
 
 # Longer than the AI may take for a reply.
 LONGEST_SECONDS = 180
@@ -85,11 +88,19 @@ class Errands:
         self._redis.set(key, data, ex=WAITING_SECONDS + LONGEST_SECONDS)
         return key
 
-    def look(self, number: str, integration: Integration) -> Errand:
-        """How far it has come. One that is not there, or another integration's, has failed."""
+    def look(self, number: str, integration: Integration, *functions: str) -> Errand:
+        """How far it has come. One that is not there, or another integration's, has failed.
+
+        Args:
+            functions: Those that the page knows; one of another function has failed too.
+        """
+        if not NUMBER.fullmatch(number):  # an address may name anything, even an answer's job
+            return Errand("failed")
         try:
             job = Job.fetch(number, connection=self._redis, serializer=JSONSerializer)
         except NoSuchJobError:
+            return Errand("failed")
+        if job.func_name not in (functions or FUNCTIONS):
             return Errand("failed")
         payload = job.args[0]
         whose = (payload.get("integration_id"), payload.get("subdomain"))

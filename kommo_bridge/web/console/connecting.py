@@ -75,7 +75,7 @@ def bot(console: Console, integration: Integration) -> FlaskResponse | Response 
 
 def bot_file(console: Console, integration: Integration) -> FlaskResponse:
     """The bot file that a worker has made."""
-    errand = Errands(console.redis).look(request.args.get("bot", ""), integration)
+    errand = Errands(console.redis).look(request.args.get("bot", ""), integration, MAKE_BOT)
     if errand.state != "done" or "file" not in errand.result:
         raise NotFound
     return _bot_file(errand.result["file"].encode(), integration)
@@ -84,8 +84,8 @@ def bot_file(console: Console, integration: Integration) -> FlaskResponse:
 def _progress(console: Console, integration: Integration) -> dict[str, Any]:
     """What the page shows of the errands that its address names."""
     errands, args = Errands(console.redis), request.args
-    checked = errands.look(args["check"], integration) if "check" in args else None
-    made = errands.look(args["bot"], integration) if "bot" in args else None
+    checked = errands.look(args["check"], integration, EXAMINE) if "check" in args else None
+    made = errands.look(args["bot"], integration, MAKE_BOT) if "bot" in args else None
     return {
         "checked": checked,
         "lines": _lines(checked),

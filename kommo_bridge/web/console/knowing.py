@@ -74,7 +74,9 @@ def _page(
 
 def _adding(console: Console, integration: Integration) -> dict[str, Any]:
     number = request.args.get("adding", "")
-    errand = Errands(console.redis).look(number, integration) if number else None
+    errand = (
+        Errands(console.redis).look(number, integration, ADD_PAGE, ADD_FILE) if number else None
+    )
     return {
         "adding": number,
         "errand": errand,

@@ -54,7 +54,7 @@ def new(console: Console, integration: Integration) -> Response:
 def _chat(console: Console, integration: Integration) -> dict[str, Any]:
     number, turn = _number(request.args.get("chat", "")), request.args.get("turn", "")
     said = Conversations(console.redis).exchanges(entity_name(integration, "chat", number))
-    errand = Errands(console.redis).look(turn, integration) if turn else None
+    errand = Errands(console.redis).look(turn, integration, ANSWER) if turn else None
     result = errand.result if errand and errand.state == "done" else None
     return {
         "chat": number,

@@ -14,6 +14,7 @@ from kommo_bridge import jobs
 from kommo_bridge.conversations.newest import Newest
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.store import IntegrationStore
+from kommo_bridge.queue.errands import ANSWER, EXAMINE, Errands
 from kommo_bridge.queue.state import work_queue
 from local.partners.ai import StandInAI, openai_error
 from local.partners.kommo.server import StandInKommo
@@ -160,3 +161,27 @@ def test_the_piece_that_follows_is_no_whole_page(
 
     assert piece.lstrip().startswith('<div id="chat"')
     assert "<html" not in piece
+
+
+@pytest.mark.parametrize("number", ["x y", "..", "night"])
+@pytest.mark.parametrize(
+    ("page", "name"),
+    [("try", "turn"), ("connect", "check"), ("connect", "bot"), ("knowledge", "adding")],
+)
+def test_an_address_that_names_no_errand_of_the_page_shows_one_that_failed(
+    owner: Visitor,
+    acme: Integration,
+    redis: Redis,
+    parts: jobs.Parts,
+    page: str,
+    name: str,
+    number: str,
+) -> None:
+    work_queue(redis).enqueue_call("kommo_bridge.jobs.refresh_knowledge", job_id="night")
+    others = {"try": EXAMINE, "connect": ANSWER, "knowledge": ANSWER}
+    values = {"chat": "5", "message": "Hello"} if others[page] == ANSWER else {}
+    other = Errands(redis).ask(others[page], acme, **values)
+    work_off(redis)
+
+    for one in (number, other):
+        assert owner.get(f"{page_of(acme, page)}?{name}={one}").status_code == 200
