@@ -165,7 +165,7 @@ FAULTS = (
     Fault(
         "a hint is told to the customer",
         ("T4",),
-        (Change('if rules.mode != "hint" or outcome.silent:', "if rules.mode:"),),
+        (Change('return rules.mode == "hint"', "return False"),),
     ),
     Fault(
         "staff are not told of a hint or a handoff",
