@@ -1,4 +1,4 @@
-"""What a worker does for the console: examine an account, make its bot file, answer a try.
+"""What a worker does for the console: examine an account, make its bot file, answer a try, test.
 
 RQ calls these by name (`queue/errands`). They return plain JSON without secrets; what cannot be
 done is a sentence in it, so that no job fails for a reason that the page can show.
@@ -14,10 +14,14 @@ from kommo_bridge.chat import Chat, paid_for
 from kommo_bridge.conversations.money import cost, shown
 from kommo_bridge.errors import BridgeError
 from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.integrations.saved_scenarios import SavedScenarios
 from kommo_bridge.jobs import Parts, process_parts
 from kommo_bridge.monitoring.doctor import examine
 from kommo_bridge.monitoring.probe_token import mint_token
 from kommo_bridge.monitoring.widget_number import widget_number
+from kommo_bridge.queue.errands import go_on
+from kommo_bridge.scenarios.read import read_text
+from kommo_bridge.scenarios.steps import go_a_step
 from kommo_bridge.widget.bot import build_bot
 from kommo_bridge.widget.build import WIDGET_REQUEST_PATH
 
@@ -95,6 +99,28 @@ def add_file(payload: Payload) -> dict[str, str]:
     except BridgeError as error:
         return {"error": str(error)}
     return {"title": source.title}
+
+
+def save_scenarios(payload: Payload) -> dict[str, Any]:
+    """How many scenarios of a text are `new` and how many `replaced`, or `error`."""
+    parts = process_parts()
+    integration = _integration(parts, payload)
+    try:
+        scenarios = read_text(payload["text"], "The text", trusted=False)
+        tables = [one.table for one in scenarios if one.table]
+        new = SavedScenarios(parts.integrations.database).save(integration, tables)
+    except BridgeError as error:
+        return {"error": str(error)}
+    except (ValueError, RecursionError):  # a number of thousands of digits, lists in lists in ...
+        return {"error": "The text: this is not TOML that can be read."}
+    return {"new": new, "replaced": len(tables) - new}
+
+
+def run_scenarios(payload: Payload) -> Any:
+    """The next runs of a round; nothing when they were the last."""
+    parts = process_parts()
+    integration = _integration(parts, payload)
+    return go_on() if go_a_step(parts, integration, payload["round"]) else None
 
 
 def _integration(parts: Parts, payload: Payload) -> Integration:

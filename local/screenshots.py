@@ -30,6 +30,7 @@ from kommo_bridge.conversations.keys import entity_name, integration_key, integr
 from kommo_bridge.conversations.memory import Conversations
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.integrations.open_store import open_store
+from kommo_bridge.integrations.saved_scenarios import SavedScenarios
 from kommo_bridge.knowledge.knowledge import Knowledge
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.queue.state import WIDGET_VERSIONS_KEY, work_queue
@@ -50,6 +51,14 @@ SAID = [
     ("Do you deliver on Sundays?", "Yes, every day from 9 to 20 h. Within the city it is free."),
     ("How much are 21 roses?", "21 roses are 45 euro.\n\nShall I keep them for you?"),
     ("The bouquet of yesterday was wrong!", "I am sorry. A colleague will answer you here."),
+]
+SCENARIOS: list[dict[str, Any]] = [
+    {"id": name, "turns": [{"customer": customer, **holds}]}
+    for name, customer, holds in (
+        ("a person", "I would like to talk to a human.", {"outcome": "handoff"}),
+        ("sunday", "Are you open on Sundays?", {"outcome": "reply", "absent": "closed"}),
+        ("roses", "How much are 21 roses?", {"outcome": "reply", "contains": "45 euro"}),
+    )
 ]
 
 
@@ -99,6 +108,7 @@ def _fill(settings: Settings, kommo: StandInKommo) -> Integration:
     knowledge = Knowledge(store.database)
     knowledge.add_text(acme, "Bouquets", "Tulips: 12 euro.\nRoses: 21 for 45 euro.")
     knowledge.add_text(acme, "Delivery abroad", "We do not send abroad.")
+    SavedScenarios(store.database).save(acme, SCENARIOS)
     Gaps(redis).note(acme, "Do you also repair vases?", time.time())
     days = Days(redis)
     for number in range(40):
@@ -172,6 +182,9 @@ def _take_all(browser: Chrome, url: str, settings: Settings, acme: Integration) 
     browser.get(f"{account}/connect")
     _press(browser, settings, "main form button")
     _take(browser, "connect")
+    browser.get(f"{account}/tests")
+    _press(browser, settings, "main button[value=saved]")
+    _take(browser, "tests")
     browser.get(f"{account}/try")
     browser.find_element(By.NAME, "message").send_keys("Do you deliver on Sundays?")
     _press(browser, settings, "main form button")

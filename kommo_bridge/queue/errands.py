@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from redis import Redis
+from rq import Retry
 from rq.exceptions import NoSuchJobError
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
@@ -26,15 +27,21 @@ MAKE_BOT = "kommo_bridge.errands.make_bot"
 ANSWER = "kommo_bridge.errands.answer"
 ADD_PAGE = "kommo_bridge.errands.add_page"
 ADD_FILE = "kommo_bridge.errands.add_file"
-FUNCTIONS = (EXAMINE, MAKE_BOT, ANSWER, ADD_PAGE, ADD_FILE)
+SAVE_SCENARIOS = "kommo_bridge.errands.save_scenarios"
+RUN_SCENARIOS = "kommo_bridge.errands.run_scenarios"
+FUNCTIONS = (EXAMINE, MAKE_BOT, ANSWER, ADD_PAGE, ADD_FILE, SAVE_SCENARIOS, RUN_SCENARIOS)
 
 NUMBER = re.compile(r"errand-[0-9a-f]{32}")
 
-# Longer than the AI may take for a reply.
+# Longer than the AI may take for a reply; a step of tests is a conversation and its last reply.
 LONGEST_SECONDS = 180
+STEP_SECONDS = 600
 # Nobody looks any more at what was not begun by then.
 WAITING_SECONDS = 60
 KEPT_SECONDS = 900
+# Between two steps customers come first.
+STEP_WAITING_SECONDS = 600
+MOST_STEPS = 10_000
 # Of one integration: an errand may cost calls to Kommo, or money.
 MOST_A_MINUTE = 20
 
@@ -70,11 +77,12 @@ class Errands:
             "integration_id": integration.integration_id,
             **values,
         }
+        in_steps = function == RUN_SCENARIOS
         work_queue(self._redis).enqueue_call(
             function,
             args=(payload,),
-            timeout=LONGEST_SECONDS,
-            ttl=WAITING_SECONDS,
+            timeout=STEP_SECONDS if in_steps else LONGEST_SECONDS,
+            ttl=STEP_WAITING_SECONDS if in_steps else WAITING_SECONDS,
             result_ttl=KEPT_SECONDS,
             failure_ttl=KEPT_SECONDS,
             job_id=number,
@@ -120,3 +128,8 @@ class Errands:
             count = pipeline.execute()[1]
         if count > MOST_A_MINUTE:
             raise ErrandRefused("That was asked many times within a minute. Please wait a little.")
+
+
+def go_on() -> Retry:
+    """What an errand returns that has another step: it goes to the end of the queue."""
+    return Retry(MOST_STEPS, interval=0)

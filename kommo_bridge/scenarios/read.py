@@ -18,6 +18,7 @@ from kommo_bridge.scenarios.scenario import Expected, Said, Scenario, ScenarioTu
 from kommo_bridge.scenarios.values import EXPECTED_KEYS, WrongValue, line, text
 
 MAX_FILE_BYTES = 1024 * 1024
+MAX_DOTS = 200
 SCENARIO_KEYS = ("id", "now", "language", "history", "turns")
 TURN_KEYS = ("customer", *EXPECTED_KEYS)
 
@@ -37,17 +38,30 @@ def read_files(paths: Sequence[Path]) -> list[Scenario]:
     return list(found.values())
 
 
-def read_text(content: str, name: str) -> list[Scenario]:
+def read_text(content: str, name: str, *, trusted: bool = True) -> list[Scenario]:
     """The scenarios of one file; `name` is how errors call it.
+
+    Args:
+        trusted: Whether its writer may stop a process: a `regex`, or a key of thousands of parts,
+            can take all memory.
 
     Raises:
         ScenarioError: One is wrong, or there is none.
     """
+    if not trusted:
+        _refuse_long_keys(content, name)
     try:
         tables = tomllib.loads(content)
     except tomllib.TOMLDecodeError as error:
         raise ScenarioError(f"{name}: this is not TOML: {error}") from None
-    return _scenarios(tables, _Spot(name, content))
+    return _scenarios(tables, _Spot(name, content, trusted=trusted))
+
+
+def _refuse_long_keys(content: str, name: str) -> None:
+    """`tomllib` takes the square of a dotted key's parts; a key stands on one line."""
+    for number, one in enumerate(content.split("\n"), start=1):
+        if one.count(".") > MAX_DOTS:
+            raise ScenarioError(f"{name}, line {number}: more than {MAX_DOTS} dots in one line.")
 
 
 def read_table(table: Mapping[str, Any], name: str) -> Scenario:
@@ -67,6 +81,7 @@ class _Spot:
     content: str
     place: Place = field(default_factory=Place)
     scenario: str = ""
+    trusted: bool = True
 
     def wrong(self, message: str, key: str = "") -> ScenarioError:
         """The error that names this spot, or that of a key here."""
@@ -142,6 +157,8 @@ def _turn(turn: Any, spot: _Spot, language: str) -> ScenarioTurn:
     if not isinstance(turn, dict):
         raise spot.wrong("a turn must be a table: [[scenario.turns]].")
     spot.only(turn, TURN_KEYS, "a turn")
+    if "regex" in turn and not spot.trusted:
+        raise spot.wrong("regex is not taken here. Use contains and absent.", "regex")
     given: dict[str, Any] = {"language": language} if language else {}
     try:
         customer = text(turn.get("customer"), "customer")

@@ -115,14 +115,15 @@ def as_json(runs: Sequence[Run], seconds: float) -> dict[str, Any]:
                 "integration": trial.integration.subdomain,
                 "label": trial.label,
                 "held": sum(one.held for one in own),
-                "runs": [_run(one) for one in own],
+                "runs": [run_as_json(one) for one in own],
             }
             for trial, own in by_trial(runs)
         ],
     }
 
 
-def _run(run: Run) -> dict[str, Any]:
+def run_as_json(run: Run) -> dict[str, Any]:
+    """One run, with the turn at which it ended where something did not hold."""
     found: dict[str, Any] = {
         "number": run.number,
         "held": run.held,

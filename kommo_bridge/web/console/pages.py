@@ -30,6 +30,7 @@ DONE = {
     "known": "The assistant knows it now.",
     "unknown": "Taken away. The assistant no longer knows it.",
     "gap-done": "Done. It is off the list; an answer that you wrote is known from now on.",
+    "test-removed": "The test is removed.",
     "revoked": "Done. Every link and every session of this account's owner has ended.",
     "signed-out": "You are signed out.",
 }
@@ -60,6 +61,7 @@ TABS = (
     Tab("knowledge", "Knowledge", ("source",)),
     Tab("gaps", "Gaps"),
     Tab("try", "Try it"),
+    Tab("tests", "Tests"),
     Tab("connect", "Connect"),
     Tab("conversations", "Conversations", ("conversation",)),
     Tab("week", "Week"),

@@ -25,8 +25,10 @@ from kommo_bridge.conversations.gaps import Gaps
 from kommo_bridge.conversations.keys import entity_name, integration_name
 from kommo_bridge.conversations.memory import Conversations
 from kommo_bridge.integrations.integration import Integration
+from kommo_bridge.integrations.saved_scenarios import SavedScenarios
 from kommo_bridge.integrations.store import IntegrationStore
 from kommo_bridge.knowledge.knowledge import Knowledge
+from kommo_bridge.queue.rounds import Rounds
 from kommo_bridge.web.console.pages import TABS
 
 pytestmark = pytest.mark.browser
@@ -81,6 +83,19 @@ def look(browser: Chrome, width: int, scheme: str) -> None:
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
 
+def note_results(rounds: Rounds, acme: Integration) -> None:
+    """A round of tests with one that did not hold."""
+    number = rounds.begin(acme, 2, red_team=False)
+    rounds.plan(number, [HOSTILE])
+    observed = {"outcome": "reply", "reply": HOSTILE * 9, "error": ""}
+    misses = [{"key": "contains", "expected": HOSTILE, "found": HOSTILE}]
+    difference = {"turn": 1, "customer": HOSTILE, "observed": observed, "misses": misses}
+    took = {"tokens": 1234, "money": 0.01, "seconds": 1.5}
+    rounds.note(number, HOSTILE, 1, {"held": True, **took})
+    rounds.note(number, HOSTILE, 2, {"held": False, **took, "difference": difference})
+    rounds.end(acme, number, HOSTILE)
+
+
 def test_every_page_is_for_everyone_on_a_phone_and_on_a_desktop(
     url: str, store: IntegrationStore, redis: Redis, ask: Ask, acme: Integration
 ) -> None:
@@ -91,6 +106,9 @@ def test_every_page_is_for_everyone_on_a_phone_and_on_a_desktop(
     Conversations(redis).pause(entity_name(acme, "2", 29), 5, HOSTILE)
     Gaps(redis).note(acme, HOSTILE, time.time())
     Knowledge(store.database).add_text(acme, HOSTILE, HOSTILE * 30)
+    turns = [{"customer": HOSTILE, "outcome": "reply"}]
+    SavedScenarios(store.database).save(acme, [{"id": HOSTILE, "turns": turns}])
+    note_results(Rounds(redis), acme)
     pages = ["/sign-in", "/accounts", "/accounts/add", page_of(acme, "owner")]
     pages += [page_of(acme, tab.endpoint) for tab in TABS]
     pages += [page_of(acme, "knowledge/1"), page_of(acme, "assistant/versions")]
