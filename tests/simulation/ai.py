@@ -44,6 +44,17 @@ class Preferred(preferred.Preferred):
             self.world.redis(lambda: self.until.update({integration.subdomain: until}))
 
 
+class Gaps:
+    """Where gaps are noted; each names the reply that it came with."""
+
+    def __init__(self, on_note: Callable[[str], None]) -> None:
+        self.on_note = on_note
+
+    def note(self, _integration: Any, gap: str, _now: float) -> None:
+        """One gap."""
+        self.on_note(gap)
+
+
 class AI:
     """As `Assistant`."""
 
@@ -108,7 +119,12 @@ class AI:
         world.tell("the AI has written {}", asked.reply)
         world.step()
         text = {"blank": "\u200b", "huge": f"{asked.reply} well " + "word " * 4000}
-        return Reply(text.get(fate.kind, f"{asked.reply} well"), 10, handoff=fate.kind == "handoff")
+        return Reply(
+            text.get(fate.kind, f"{asked.reply} well"),
+            10,
+            handoff=fate.kind == "handoff",
+            gaps=(asked.reply,),  # each reply uses the tool once: so one that is lost is seen
+        )
 
     def asked_before(self, name: str) -> Asked:
         """The former version has asked about it."""

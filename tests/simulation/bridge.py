@@ -8,7 +8,7 @@ from typing import Any
 from kommo_bridge.conversations.keys import conversation_name
 from kommo_bridge.errors import IntegrationError
 
-from .ai import AI
+from .ai import AI, Gaps
 from .heart import Heart
 from .invariants import Invariants
 from .kommo import Bot, Kommo
@@ -43,8 +43,8 @@ class Bridge:
         self.expected = sum(len(one.messages) for one in scenario.customers)
         self.arrived = 0
         self.office = Office(world, self.store, self.answer, scenario.workers, scenario.slots)
-        self.steps = self._steps()
         self.invariants = Invariants(self)
+        self.steps = self._steps()
         self.kommo.on_arrival = self.invariants.arrived
         self.ai.on_paid = self.invariants.paid
         self.store.on_pause = self._paused
@@ -57,7 +57,9 @@ class Bridge:
         return heart.steps.Steps(
             states=self.store,
             asker=heart.asker.Asker(self.ai, memory, usage, *[silent] * 3),
-            sender=heart.sender.Sender(self.client, integrations, silent, silent, silent, silent),
+            sender=heart.sender.Sender(
+                self.client, integrations, silent, silent, silent, Gaps(self.invariants.gap)
+            ),
             memory=memory,
             metrics=silent,
             sleep=self.world.sleep,

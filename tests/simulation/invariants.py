@@ -29,6 +29,7 @@ class Invariants:
         self.bridge = bridge
         self.arrivals: dict[int, list[float]] = defaultdict(list)
         self.told_of: dict[str, str] = {}
+        self.gaps: set[str] = set()
         self.questions: dict[str, int] = defaultdict(int)
         self.notices: dict[str, Any] = {}
         self.pauses: dict[str, list[tuple[float, float]]] = defaultdict(list)
@@ -93,6 +94,16 @@ class Invariants:
         mode = self.bridge.scenario.mode(account)
         untagged: bool = record.request.entity_id != TEST_LEAD
         return mode == "hint" or (mode == "test" and untagged)
+
+    def gap(self, reply: str) -> None:
+        """T3 of what the AI had no answer to: noted once, and only with a reply that was sent."""
+        if reply in self.gaps:
+            raise Broken("T3", f"the gap of {reply} is noted twice")
+        self.gaps.add(reply)
+        calls = {one.reply.split()[0] for one in self.bridge.kommo.calls if one.spoken}
+        hints = {one.reply.split()[0] for one in self.notices.values() if one.reply}
+        if reply not in calls | hints:
+            raise Broken("T3", f"the gap of {reply} is noted, which nobody was given")
 
     def noticed(self, notice: Any, job_id: str) -> None:
         """T3 for staff: told once of each request, and a hint is as good as a reply."""
