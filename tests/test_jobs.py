@@ -812,7 +812,7 @@ def test_what_another_key_has_encrypted_is_waited_for_and_not_taken_for_removed(
 
     assert answer(request, parts)
     assert state_of(parts, request) == OPEN
-    restarted = build_parts(renewed)
-    assert answer(request, restarted) is None
+    with closing(build_parts(renewed)) as restarted:
+        assert answer(request, restarted) is None
 
     assert [one.body["data"]["status"] for one in kommo.continuations] == ["success"]

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Hashable, Sequence
 from datetime import UTC, datetime
 from typing import Any
+from weakref import finalize
 
 import httpx2
 import openai
@@ -64,6 +65,7 @@ class Assistant:
             headers={"Accept-Encoding": "identity"},
             event_hooks={"response": [_never_unpack, _leave_long_waits_to_rq]},
         )
+        finalize(self, self._http.close)  # also where nobody calls `close`
         self._clients: dict[AIServer, openai.OpenAI] = {}
         self._lock = threading.Lock()
         self._refused = RefusedTools(clock)

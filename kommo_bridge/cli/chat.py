@@ -61,6 +61,7 @@ def chat_command(store: IntegrationStore, settings: Settings) -> click.Command:
                 log.setLevel(level)
                 talk.forget()
                 parts.close()
+                parts.close()
 
     return chat
 

@@ -1,9 +1,11 @@
 """The AI through the real SDK: what it is asked, what its failures mean, what it cannot do."""
 
+import gc
 import itertools
 import json
 import sys
 import time
+import warnings
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,7 +18,7 @@ from helpers import at_most
 from kommo_bridge.ai.assistant import Assistant
 from kommo_bridge.ai.dialogue import Dialogue, Reply
 from kommo_bridge.ai.messenger_text import MAX_SOURCE
-from kommo_bridge.ai.prompt import Question
+from kommo_bridge.ai.prompt import HARMLESS, Question
 from kommo_bridge.ai.refusal import Attempt
 from kommo_bridge.ai.response import read_response
 from kommo_bridge.ai.tools import Tools
@@ -513,3 +515,17 @@ def test_the_sdk_makes_no_objects_of_a_large_response(assistant: Assistant, ai: 
     one_text = max(calls("text") for _ in range(2))
 
     assert calls("choices") < one_text + 5000, "25,000 choices are in it"
+
+
+def test_connections_end_with_the_assistant_that_nobody_closed(
+    ai: StandInAI, acme: Integration
+) -> None:
+    one = Assistant(api_key="sk-stand-in", base_url=ai.base_url, model="m", timeout_seconds=5)
+    one.reply(acme, HARMLESS, seconds=5)
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ResourceWarning)
+        del one
+        gc.collect()
+
+    assert [str(each.message) for each in caught if "unclosed" in str(each.message)] == []
