@@ -14,17 +14,21 @@ from redis import Redis
 from kommo_bridge.answers.conversation import Rules
 from kommo_bridge.answers.retries import BUSY_WAIT
 from kommo_bridge.answers.rules import rules_of
+from kommo_bridge.answers.sender import Sender
 from kommo_bridge.answers.state import ConversationState, ConversationStates
 from kommo_bridge.answers.view import View
-from kommo_bridge.conversations.keys import conversation_name
+from kommo_bridge.conversations.days import Days, day_of
+from kommo_bridge.conversations.gaps import Gaps
+from kommo_bridge.conversations.keys import conversation_name, turn_key
 from kommo_bridge.integrations.integration import Integration
 from kommo_bridge.jobs import Parts, answer
 from kommo_bridge.kommo.pacing import SLOTS, Pacer
+from kommo_bridge.kommo.results import CallResult
 from kommo_bridge.kommo.slot import Slot
 from kommo_bridge.kommo.widget_request import WidgetRequest
 from kommo_bridge.queue.enqueue import JobQueue
 from kommo_bridge.redis_client import PREFIX
-from local.partners.ai import StandInAI
+from local.partners.ai import StandInAI, tool_call
 from local.partners.kommo.server import StandInKommo
 
 
@@ -139,6 +143,28 @@ class TestRightBeforeTheAIIsAsked:
 
         assert ai.count == 0
         assert kommo.continuations == []
+
+
+def test_an_end_that_is_not_kept_is_not_counted(
+    parts: Parts, ask: Ask, ai: StandInAI, acme: Integration, redis: Redis, kommo: StandInKommo
+) -> None:
+    """The run that has the conversation now finds the same end, and counts it."""
+
+    class LosesTheConversation(Sender):
+        def call(self, slot: Slot, request: WidgetRequest, *rest: Any) -> CallResult:
+            result = super().call(slot, request, *rest)
+            redis.set(turn_key(conversation_name(request)), "another run's")
+            return result
+
+    ai.reply = lambda _: said.pop(0)
+    said: list[Any] = [tool_call("note_gap", question="Do you deliver?"), "I do not know."]
+    steps = replace(parts.steps, sender=LosesTheConversation(**vars(parts.steps.sender)))
+
+    assert answer(ask(), replace(parts, steps=steps)) == BUSY_WAIT
+
+    assert len(kommo.continuations) == 1
+    assert Gaps(redis).list(acme, time.time()) == []
+    assert Days(redis).read(acme, [day_of(acme, time.time())]).turns == 0
 
 
 def test_a_slot_is_waited_for_before_its_call() -> None:
